@@ -1,0 +1,295 @@
+"""A study's results: compared pairs of views, checkpoints and their scores, layers, in one netCDF file."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import xarray as xr
+
+from otoscope.errors import StudyError
+from otoscope.study.rows import (
+    ERROR_RATES,
+    KINDS,
+    PAIR,
+    SCHEMA_VERSION,
+    TRAINING,
+    VARIABLES,
+    CheckpointRow,
+    Comparison,
+    LayerRow,
+    Refusal,
+    to_dataset,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["KINDS", "SCHEMA_VERSION", "CheckpointRow", "Comparison", "LayerRow", "Refusal", "Results"]
+
+# Weighed by one side, so that (x, y) and (y, x) differ and one cannot stand in for the other.
+ASYMMETRIC = ("pwcca",)
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """What a study measured, as one labelled dataset (`docs/results-format.md` has its schema).
+
+    Similarities are stored as rows, one per compared pair of views, since recognisers differ in layers and
+    checkpoints; the readers below give them back as labelled matrices and curves. NaN is a value that was not
+    computed; `refusals` says why.
+
+    >>> run, cka = "cnn/seed0", {("conv0", "conv0"): 1.0, ("conv0", "conv1"): 0.3}
+    >>> rows = [Comparison("within", run, 0, x, run, 0, y, {"cka": v}) for (x, y), v in cka.items()]
+    >>> layers = [LayerRow(run, name, units=64, stride=0.02) for name in ("conv0", "conv1")]
+    >>> results = Results.from_rows(rows, [CheckpointRow(run, 0, dev_wer=1.0)], layers)
+    >>> float(results.within(run, 0, "cka").sel(layer_x="conv0", layer_y="conv1"))
+    0.3
+    """
+
+    dataset: xr.Dataset
+
+    @classmethod
+    def from_rows(
+        cls,
+        comparisons: Iterable[Comparison],
+        checkpoints: Iterable[CheckpointRow],
+        layers: Iterable[LayerRow],
+        *,
+        measures: Sequence[str] | None = None,
+        refusals: Iterable[Refusal] = (),
+        title: str = "",
+        frames: int = 0,
+        utterances: int = 0,
+        grid: float = float("nan"),
+        corpus: str = "",
+        corpus_hash: str = "",
+        probe_split: str = "",
+        host: str = "",
+        versions: Mapping[str, str] | None = None,
+    ) -> Results:
+        """Build results from rows.
+
+        `measures` names the measures and their order (default: as they first appear in the rows). `frames`
+        and `utterances` count the probe set that was compared, `grid` is its frame rate in seconds per frame,
+        `probe_split` the corpus split it comes from. Raises `StudyError` for a pair given twice, an unknown
+        kind, a layer or checkpoint of a pair that has no row of its own.
+        """
+        attrs = {
+            "title": title,
+            "frames": frames,
+            "utterances": utterances,
+            "grid": grid,
+            "corpus": corpus,
+            "corpus_hash": corpus_hash,
+            "probe_split": probe_split,
+            "host": host,
+            "versions": json.dumps(dict(versions or {}), ensure_ascii=False, sort_keys=True),
+            "refusals": json.dumps([asdict(r) for r in refusals], ensure_ascii=False),
+            "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        }
+        return cls(to_dataset(list(comparisons), list(checkpoints), list(layers), measures, attrs))
+
+    @property
+    def runs(self) -> tuple[str, ...]:
+        """The runs (`"<recogniser>/seed<k>"`), in the order in which they were given."""
+        return tuple(dict.fromkeys(str(run) for run in self.dataset["run_c"].values))
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """The measures' names."""
+        return tuple(str(name) for name in self.dataset["measure"].values)
+
+    @property
+    def refusals(self) -> tuple[Refusal, ...]:
+        """Which measure refused which layer of which run, and why."""
+        return tuple(Refusal(**row) for row in json.loads(self.dataset.attrs["refusals"]))
+
+    def steps(self, run: str) -> tuple[int, ...]:
+        """The training steps of a run's checkpoints, in order."""
+        self._known(run, self.runs, "run")
+        mask = self.dataset["run_c"].values == run
+        return tuple(sorted(int(step) for step in self.dataset["step_c"].values[mask]))
+
+    def layers(self, run: str) -> tuple[str, ...]:
+        """A run's compared layers, in the order of depth."""
+        self._known(run, self.runs, "run")
+        mine = self.dataset["run_l"].values == run
+        return tuple(str(name) for name in self.dataset["layer_l"].values[mine])
+
+    def within(self, run: str, step: int, measure: str) -> xr.DataArray:
+        """The similarity of every two layers of a run at one step: `layer_x` × `layer_y`.
+
+        The null levels are the coordinate `null`. For PWCCA, `layer_x` is the side that weighs.
+        """
+        return self._matrix("within", run, step, run, step, measure)
+
+    def shuffled(self, run: str, step: int, measure: str) -> xr.DataArray:
+        """As `within`, with `layer_y`'s utterances shuffled against `layer_x`'s: what should be zero."""
+        return self._matrix("shuffled", run, step, run, step, measure)
+
+    def across(
+        self, run_x: str, run_y: str, measure: str, step: Literal["first", "final"] = "final"
+    ) -> xr.DataArray:
+        """The similarity of every layer of one run with every layer of another, at first or final steps.
+
+        Two runs are stored in one order; a symmetric measure is given in either, PWCCA only in the stored one
+        (it is weighed by `layer_x`), otherwise `StudyError` says so.
+        """
+        at = -1 if step == "final" else 0
+        step_x, step_y = self.steps(run_x)[at], self.steps(run_y)[at]
+        stored = self._select("across", run_x=run_x, step_x=step_x, run_y=run_y, step_y=step_y)
+        turned = self._select("across", run_x=run_y, step_x=step_y, run_y=run_x, step_y=step_x)
+        if not stored.any() and turned.any():
+            if measure in ASYMMETRIC:
+                raise StudyError(
+                    f"{measure} is weighed by its first side and was measured as ({run_y!r}, {run_x!r}), "
+                    f"not as ({run_x!r}, {run_y!r}): ask in the stored order, or for a symmetric measure."
+                )
+            matrix = self._matrix("across", run_y, step_y, run_x, step_x, measure)
+            return matrix.rename(layer_x="layer_y", layer_y="layer_x").transpose("layer_x", "layer_y")
+        return self._matrix("across", run_x, step_x, run_y, step_y, measure)
+
+    def curve(self, kind: Literal["to_final", "to_previous"], run: str, measure: str) -> xr.DataArray:
+        """Each layer's similarity with itself at the final or the previous checkpoint: `layer` × `step`."""
+        self._known(measure, self.measures, "measure")
+        layers, steps = self.layers(run), self.steps(run)
+        mask = self._select(kind, run_x=run, run_y=run)
+        return self._grid(mask, measure, ("layer", layers, "layer_x"), ("step", steps, "step_x"))
+
+    def wer(self, run: str) -> xr.Dataset:
+        """A run's word and character error rates by `step` (1.0 is 100 %; NaN where not scored)."""
+        return self._checkpoints(run, ERROR_RATES)
+
+    def training(self, run: str) -> xr.Dataset:
+        """A run's epoch, seconds of training, training loss and development loss by `step`."""
+        return self._checkpoints(run, TRAINING)
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per pair and measure: kind, both views, measure, similarity, null."""
+        long = (
+            self.dataset[["similarity", "null"]]
+            .reset_coords(drop=False)[["similarity", "null", *PAIR]]
+            .to_dataframe()
+        )
+        return long.reset_index()[[*PAIR, "measure", "similarity", "null"]]
+
+    def save(self, path: Path | str) -> Path:
+        """Write the results as netCDF-4; a reader sees either the old file or the whole new one."""
+        target = Path(path)
+        # Fixed-length characters: variable-length strings stay uncompressed, at ten times the size.
+        encoding: dict[str, dict[str, object]] = {
+            str(name): {"zlib": True, "complevel": 4, **({"dtype": "S1"} if v.dtype.kind in "UO" else {})}
+            for name, v in self.dataset.variables.items()
+            if v.size
+        }
+        handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
+        os.close(handle)
+        try:
+            self.dataset.to_netcdf(temporary, engine="h5netcdf", encoding=encoding)
+            os.replace(temporary, target)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+        return target
+
+    @classmethod
+    def load(cls, path: Path | str) -> Results:
+        """Read what `save` wrote; `StudyError` for a missing, foreign or cut-off file, or another schema."""
+        target = Path(path)
+        if not target.is_file():
+            raise StudyError(f"{target}: there is no such results file. Run `otoscope study` to make one.")
+        try:
+            dataset = xr.load_dataset(target, engine="h5netcdf")
+        except (OSError, ValueError, KeyError) as error:
+            raise StudyError(
+                f"{target} is not a readable netCDF-4 file ({error}). If it was cut off, run `otoscope study`"
+                " on its folder again."
+            ) from error
+        version = dataset.attrs.get("schema_version")
+        if version is None or not set(dataset.variables) >= VARIABLES:
+            missing = ", ".join(sorted(VARIABLES - {str(name) for name in dataset.variables})[:5])
+            raise StudyError(
+                f"{target} is netCDF but not a study's results (missing: {missing or 'schema_version'}). "
+                "Name the results.nc in a study's folder."
+            )
+        if int(version) != SCHEMA_VERSION:
+            raise StudyError(
+                f"{target} has results schema {version}; this Otoscope reads schema {SCHEMA_VERSION}. "
+                "Run `otoscope study` on the folder again, or use the version that wrote it."
+            )
+        return cls(dataset)
+
+    def _known(self, name: str, known: Sequence[str], what: str) -> None:
+        if name not in known:
+            there = ", ".join(known) or "none"
+            raise StudyError(f"There is no {what} {name!r} in these results; there are: {there}.")
+
+    @cached_property
+    def _pairs(self) -> dict[str, np.ndarray[Any, Any]]:
+        return {name: self.dataset[name].values for name in PAIR}
+
+    def _select(self, kind: str, **wanted: str | int) -> np.ndarray[Any, np.dtype[np.bool_]]:
+        mask: np.ndarray[Any, np.dtype[np.bool_]] = self._pairs["kind"] == kind
+        for name, value in wanted.items():
+            mask = mask & (self._pairs[name] == value)
+        return mask
+
+    def _matrix(
+        self, kind: str, run_x: str, step_x: int, run_y: str, step_y: int, measure: str
+    ) -> xr.DataArray:
+        self._known(measure, self.measures, "measure")
+        for run, step in ((run_x, step_x), (run_y, step_y)):
+            if step not in self.steps(run):
+                raise StudyError(f"{run} has no checkpoint at step {step}; it has {self.steps(run)}.")
+        mask = self._select(kind, run_x=run_x, step_x=step_x, run_y=run_y, step_y=step_y)
+        rows, columns = ("layer_x", self.layers(run_x), "layer_x"), ("layer_y", self.layers(run_y), "layer_y")
+        return self._grid(mask, measure, rows, columns)
+
+    def _grid(
+        self,
+        mask: np.ndarray[Any, np.dtype[np.bool_]],
+        measure: str,
+        rows: tuple[str, Sequence[object], str],
+        columns: tuple[str, Sequence[object], str],
+    ) -> xr.DataArray:
+        """Lay the rows under `mask` over two axes, each given as (dimension, labels, coordinate of pairs)."""
+        if not mask.any():
+            raise StudyError(
+                "These results hold no such comparison. `Results.to_frame()` lists what was compared; "
+                "`otoscope study` with that comparison asked for adds it."
+            )
+        axes = [{label: i for i, label in enumerate(axis[1])} for axis in (rows, columns)]
+        i, j = (
+            [axis[label] for label in self._pairs[spec[2]][mask].tolist()]
+            for axis, spec in zip(axes, (rows, columns), strict=True)
+        )
+        k = self.measures.index(measure)
+        value, null = np.full((2, len(axes[0]), len(axes[1])), np.nan)
+        value[i, j] = self.dataset["similarity"].values[k, mask]
+        null[i, j] = self.dataset["null"].values[k, mask]
+        dims = (rows[0], columns[0])
+        coords = {rows[0]: list(rows[1]), columns[0]: list(columns[1]), "null": (dims, null)}
+        return xr.DataArray(value, dims=dims, coords=coords, name=measure)
+
+    def _checkpoints(self, run: str, names: Sequence[str]) -> xr.Dataset:
+        self._known(run, self.runs, "run")
+        mine = self.dataset[list(names)].isel(checkpoint=self.dataset["run_c"].values == run)
+        return mine.drop_vars("run_c").rename(step_c="step").swap_dims(checkpoint="step").sortby("step")
+
+    def _repr_html_(self) -> str:
+        title = escape(str(self.dataset.attrs.get("title", "")))
+        runs, measures = escape(", ".join(self.runs)), escape(", ".join(self.measures))
+        return (
+            f"<p><b>Results</b> {title}<br>{self.dataset.sizes['pair']} pairs of views · runs: {runs} · "
+            f"measures: {measures}</p>{self.dataset._repr_html_()}"
+        )
