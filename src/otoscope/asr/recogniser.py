@@ -1,0 +1,105 @@
+"""A reference recogniser: network, features and tokens together, saved and loaded as one safetensors file."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from otoscope.asr.decoding import greedy
+from otoscope.asr.features import FRAME_SHIFT_SECONDS, MEL_BINS
+from otoscope.asr.models import ARCHITECTURES, STRIDE, ModelConfig, architecture, sizes
+from otoscope.asr.store import pad
+from otoscope.asr.tokens import CharacterTokens
+from otoscope.capture.types import Layer
+from otoscope.errors import TrainingError
+
+__all__ = ["ReferenceRecogniser"]
+
+FORMAT = "otoscope-recogniser-1"
+
+
+class ReferenceRecogniser:
+    """A CNN, LSTM or Transformer with its tokens; `frame_shift` is that of the log-mel features, 10 ms."""
+
+    frame_shift = FRAME_SHIFT_SECONDS
+
+    def __init__(self, config: ModelConfig, tokens: CharacterTokens, *, step: int = 0) -> None:
+        """Fresh weights from torch's global generator."""
+        self.config = config
+        self.tokens = tokens
+        self.step = step
+        self.architecture = architecture(config)
+        self._module = ARCHITECTURES[self.architecture].build(MEL_BINS, len(tokens), config)
+
+    @property
+    def module(self) -> nn.Module:
+        """The network."""
+        return self._module
+
+    @property
+    def parameters(self) -> int:
+        """The number of weights."""
+        return sum(p.numel() for p in self._module.parameters())
+
+    def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Padded features (batch, frames, bins) and lengths to log-probabilities and their lengths."""
+        log_probs, out_lengths = self._module(features, lengths)
+        return log_probs, out_lengths
+
+    @torch.inference_mode()
+    def transcribe(self, features: Sequence[Tensor]) -> list[str]:
+        """Greedy transcripts of utterances given as log-mel features (frames, bins)."""
+        self._module.eval()
+        return greedy(*self.forward(*pad(features)), self.tokens)
+
+    def layers(self) -> list[Layer]:
+        """The input convolutions and every block, from input to output."""
+        stride = STRIDE * self.frame_shift
+        time_axis: int = self._module.time_axes["blocks"]  # type: ignore[index, union-attr]
+        units = self.config.units * (2 if self.architecture == "lstm" else 1)
+        names = [name for name, _ in self._module.named_modules() if name.rpartition(".")[0] == "blocks"]
+        first = Layer("subsample", self.config.units, stride, 1, "convolution")
+        return [first] + [Layer(name, units, stride, time_axis, self.architecture) for name in names]
+
+    def save(self, path: Path) -> None:
+        """Writes weights, sizes, tokens and step to `path`, whole or not at all."""
+        about = {
+            "format": FORMAT,
+            "architecture": self.architecture,
+            "config": json.dumps(sizes(self.config)),
+            "tokens": json.dumps(self.tokens.characters),
+            "step": str(self.step),
+        }
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_suffix(f".{os.getpid()}.tmp")
+        save_file({k: v.contiguous() for k, v in self._module.state_dict().items()}, str(temporary), about)
+        os.replace(temporary, path)
+
+    @classmethod
+    def load(cls, path: Path) -> ReferenceRecogniser:
+        """Reads what `save` wrote. Raises TrainingError for anything else."""
+        try:
+            with safe_open(str(path), framework="pt") as file:
+                about: dict[str, Any] = file.metadata() or {}
+                weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no mapping)
+        except (OSError, SafetensorError) as error:
+            raise TrainingError(f"{path} cannot be read as a safetensors checkpoint: {error}") from error
+        if about.get("format") != FORMAT:
+            raise TrainingError(
+                f"{path} is a safetensors file, but not a checkpoint of an Otoscope recogniser: its metadata says "
+                f"format {about.get('format')!r}, expected {FORMAT!r}"
+            )
+        config = ARCHITECTURES[about["architecture"]].config(**json.loads(about["config"]))
+        with torch.random.fork_rng():  # building draws weights that are replaced at once: leave the generator alone
+            recogniser = cls(config, CharacterTokens(tuple(json.loads(about["tokens"]))), step=int(about["step"]))
+        recogniser.module.load_state_dict(weights)
+        recogniser.module.eval()
+        return recogniser
