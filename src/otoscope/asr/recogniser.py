@@ -63,7 +63,7 @@ class ReferenceRecogniser:
     def layers(self) -> list[Layer]:
         """The input convolutions and every block, from input to output."""
         stride = STRIDE * self.frame_shift
-        time_axis: int = self._module.time_axes["blocks"]  # type: ignore[index, union-attr]
+        time_axis = ARCHITECTURES[self.architecture].time_axis
         units = self.config.units * (2 if self.architecture == "lstm" else 1)
         names = [name for name, _ in self._module.named_modules() if name.rpartition(".")[0] == "blocks"]
         first = Layer("subsample", self.config.units, stride, 1, "convolution")

@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -53,21 +54,23 @@ def ctc_frames(text: str) -> int:
     >>> ctc_frames("HELLO")
     6
     """
-    return len(text) + sum(a == b for a, b in zip(text, text[1:], strict=False))
+    return len(text) + sum(a == b for a, b in pairwise(text))
 
 
 def ctc_loss(log_probs: Tensor, lengths: Tensor, targets: Sequence[Sequence[int]]) -> Tensor:
     """The CTC loss of each utterance, (batch,), in nats (Graves et al. 2006)."""
     flat = torch.tensor([t for target in targets for t in target])
     sizes = torch.tensor([len(target) for target in targets])
-    return torch.nn.functional.ctc_loss(
-        log_probs.transpose(0, 1), flat, lengths, sizes, blank=BLANK, reduction="none"
-    )
+    return torch.nn.functional.ctc_loss(log_probs.transpose(0, 1), flat, lengths, sizes, blank=BLANK, reduction="none")
 
 
 @torch.inference_mode()
 def evaluate(
-    recogniser: ReferenceRecogniser, store: FeatureStore, texts: Mapping[str, str], *, batch_frames: int = 12_000
+    recogniser: ReferenceRecogniser,
+    store: FeatureStore,
+    texts: Mapping[str, str],
+    *,
+    batch_frames: int = 12_000,
 ) -> tuple[ErrorRates, float, dict[str, str]]:
     """Greedy error rates over the utterances of `texts`, mean CTC loss an utterance, and the transcripts."""
     recogniser.module.eval()

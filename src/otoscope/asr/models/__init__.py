@@ -20,11 +20,11 @@ ModelConfig = CnnConfig | LstmConfig | TransformerConfig
 
 @dataclass(frozen=True)
 class Architecture:
-    """A network class with its configuration class and the sizes that have names."""
+    """A network class with its configuration class, and the axis of its blocks' outputs that runs over frames."""
 
     network: type[nn.Module]
     config: type[Any]
-    presets: Mapping[str, Any]
+    time_axis: int
 
     def build(self, bins: int, tokens: int, config: ModelConfig) -> nn.Module:
         """The network, with fresh weights from torch's global generator."""
@@ -32,17 +32,9 @@ class Architecture:
 
 
 ARCHITECTURES: Mapping[str, Architecture] = {
-    "cnn": Architecture(
-        Cnn, CnnConfig, {"small": CnnConfig(blocks=6, units=192, kernel=9), "base": CnnConfig()}
-    ),
-    "lstm": Architecture(
-        Lstm, LstmConfig, {"small": LstmConfig(blocks=3, units=128, dropout=0.1), "base": LstmConfig()}
-    ),
-    "transformer": Architecture(
-        Transformer,
-        TransformerConfig,
-        {"small": TransformerConfig(blocks=6, units=144, feed_forward=576), "base": TransformerConfig()},
-    ),
+    "cnn": Architecture(Cnn, CnnConfig, time_axis=2),
+    "lstm": Architecture(Lstm, LstmConfig, time_axis=1),
+    "transformer": Architecture(Transformer, TransformerConfig, time_axis=1),
 }
 
 

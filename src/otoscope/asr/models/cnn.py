@@ -34,7 +34,8 @@ class Block(nn.Module):
         """(batch, channels, frames) and mask (batch, 1, frames) to the same shape."""
         # Normalised over the channels of each frame, not over the batch: padding cannot reach the statistics.
         hidden = self.norm(x.transpose(1, 2)).transpose(1, 2) * mask
-        return x + self.dropout(nn.functional.gelu(self.convolution(hidden)))
+        x = x + self.dropout(nn.functional.gelu(self.convolution(hidden)))
+        return x
 
 
 class Cnn(nn.Module):
@@ -42,8 +43,6 @@ class Cnn(nn.Module):
 
     `blocks.<i>` put out (batch, channels, frames).
     """
-
-    time_axes = {"blocks": 2}
 
     def __init__(self, bins: int, tokens: int, config: CnnConfig) -> None:
         """`bins` features in, `tokens` log-probabilities out."""

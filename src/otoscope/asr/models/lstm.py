@@ -48,8 +48,6 @@ class Lstm(nn.Module):
     `blocks.<i>` put out (batch, frames, 2 × units).
     """
 
-    time_axes = {"blocks": 1}
-
     def __init__(self, bins: int, tokens: int, config: LstmConfig) -> None:
         """`bins` features in, `tokens` log-probabilities out."""
         super().__init__()

@@ -59,7 +59,8 @@ class Attention(nn.Module):
             attn_mask=mask[:, None, None],
             dropout_p=self.dropout if self.training else 0.0,
         )
-        return self.output(mixed.transpose(1, 2).reshape(batch, frames, units))
+        attended: Tensor = self.output(mixed.transpose(1, 2).reshape(batch, frames, units))
+        return attended
 
 
 class Block(nn.Module):
@@ -81,7 +82,8 @@ class Block(nn.Module):
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """(batch, frames, units) and mask (batch, frames) to the same shape."""
         x = x + self.dropout(self.attention(self.attention_norm(x), mask))
-        return x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))
+        x = x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))
+        return x
 
 
 class Transformer(nn.Module):
@@ -89,8 +91,6 @@ class Transformer(nn.Module):
 
     `blocks.<i>` put out (batch, frames, units).
     """
-
-    time_axes = {"blocks": 1}
 
     def __init__(self, bins: int, tokens: int, config: TransformerConfig) -> None:
         """`bins` features in, `tokens` log-probabilities out."""

@@ -1,0 +1,41 @@
+"""Sizes and training settings that have names: what `size = "small"` and `size = "base"` mean."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from otoscope.asr.models import ModelConfig
+from otoscope.asr.models.cnn import CnnConfig
+from otoscope.asr.models.lstm import LstmConfig
+from otoscope.asr.models.transformer import TransformerConfig
+from otoscope.asr.training import TrainingConfig
+
+__all__ = ["PRESETS", "Preset"]
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A network's sizes with the training that suits them."""
+
+    model: ModelConfig
+    training: TrainingConfig
+
+
+# `small` is for the embedded corpus and first looks: minutes on two cores. `base` is for an hour or so of speech.
+PRESETS: Mapping[str, Mapping[str, Preset]] = {
+    "cnn": {
+        "small": Preset(CnnConfig(blocks=6, units=160, kernel=9), TrainingConfig(epochs=16, speeds=(1.0,))),
+        "base": Preset(CnnConfig(), TrainingConfig()),
+    },
+    "lstm": {
+        "small": Preset(LstmConfig(blocks=3, units=128, dropout=0.1), TrainingConfig(epochs=12, speeds=(1.0,))),
+        "base": Preset(LstmConfig(), TrainingConfig()),
+    },
+    "transformer": {
+        "small": Preset(
+            TransformerConfig(blocks=6, units=144, feed_forward=576), TrainingConfig(epochs=16, speeds=(1.0,))
+        ),
+        "base": Preset(TransformerConfig(), TrainingConfig()),
+    },
+}

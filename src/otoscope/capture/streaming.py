@@ -1,0 +1,113 @@
+"""From recognisers and batches of speech to moments, without keeping an activation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+
+import torch
+from torch import Tensor
+
+from otoscope.capture.frames import common_grid, to_frames, to_grid
+from otoscope.capture.hooks import capture
+from otoscope.capture.types import Layer, Recogniser, Seconds
+from otoscope.errors import CaptureError
+from otoscope.measures import Moments
+
+__all__ = ["SHUFFLED", "reduce", "view_name", "views_of"]
+
+Views = tuple[dict[str, Tensor], list[int]]
+Batch = tuple[Tensor, Tensor]
+
+SHUFFLED = "~"
+"""Stands before the name of a view whose utterances were shuffled."""
+
+
+def view_name(model: str, layer: str) -> str:
+    """The name of a layer among the views of several models."""
+    return f"{model}:{layer}"
+
+
+@torch.inference_mode()
+def views_of(
+    recognisers: Mapping[str, Recogniser],
+    batches: Iterable[Batch],
+    *,
+    layers: Mapping[str, Sequence[Layer]] | None = None,
+    grid: Seconds | None = None,
+) -> Iterator[Views]:
+    """Batch by batch, every layer of every recogniser as frames × units on one grid, and the utterances' lengths.
+
+    `batches` yields padded features (batch, frames, bins) and true lengths; all recognisers get the same. `layers`
+    chooses layers (default: each recogniser's own choice, `recogniser.layers()`); `grid` in seconds (default: the
+    coarsest stride). Views are named `<recogniser>:<layer>`.
+    """
+    chosen = {name: list((layers or {}).get(name) or r.layers()) for name, r in recognisers.items()}
+    grid = grid or common_grid([layer for own in chosen.values() for layer in own])
+    strides = {view_name(m, layer.name): layer.stride for m, own in chosen.items() for layer in own}
+    with ExitStack() as stack:
+        captures = {}
+        for name, recogniser in recognisers.items():
+            recogniser.module.eval()
+            names = [layer.name for layer in chosen[name]]
+            captures[name] = stack.enter_context(capture(recogniser.module, names))
+        for features, lengths in batches:
+            outputs = {}
+            for name, recogniser in recognisers.items():
+                recogniser.forward(features, lengths)
+                seen = captures[name].take()
+                for layer in chosen[name]:
+                    frames = to_frames(seen[layer.name], layer, lengths, recogniser.frame_shift)
+                    outputs[view_name(name, layer.name)] = frames
+            yield to_grid(outputs, strides, grid=grid)
+
+
+def shuffle_utterances(views: Mapping[str, Tensor], lengths: Sequence[int]) -> Views:
+    """The views, and beside each a shuffled one (`~name`): every utterance paired with its neighbour in the batch.
+
+    Both are cut to the shorter of the two utterances, so frames still line up in time from the start. What is alike
+    between a view and a shuffled view is alike whatever was said: the baseline of every similarity.
+    """
+    if len(lengths) < 2:
+        raise CaptureError("shuffling utterances takes at least 2 in a batch: make the batches larger")
+    other = [*lengths[1:], lengths[0]]
+    kept = [min(pair) for pair in zip(lengths, other, strict=True)]
+    shuffled: dict[str, Tensor] = {}
+    for name, x in views.items():
+        parts = x.split(list(lengths))
+        turned = [*parts[1:], parts[0]]
+        shuffled[name] = torch.cat([p[:n] for p, n in zip(parts, kept, strict=True)])
+        shuffled[SHUFFLED + name] = torch.cat([p[:n] for p, n in zip(turned, kept, strict=True)])
+    return shuffled, kept
+
+
+def reduce(
+    recognisers: Mapping[str, Recogniser],
+    batches: Iterable[Batch],
+    *,
+    pairs: Sequence[tuple[str, str]] | None = None,
+    layers: Mapping[str, Sequence[Layer]] | None = None,
+    grid: Seconds | None = None,
+    shuffled: bool = False,
+    progress: Callable[[int], None] | None = None,
+) -> Moments:
+    """The moments of every layer of the recognisers over the batches; activations are forgotten batch by batch.
+
+    `pairs` of view names says which layers will be compared (default: all with all). With `shuffled`, each view is
+    paired with views whose utterances were shuffled instead, and pairs name the second as `~<recogniser>:<layer>`.
+    `progress` is called with the number of utterances done. See `views_of` for the rest.
+    """
+    moments: Moments | None = None
+    done = 0
+    for views, lengths in views_of(recognisers, batches, layers=layers, grid=grid):
+        if shuffled:
+            views, lengths = shuffle_utterances(views, lengths)
+        if moments is None:
+            moments = Moments.zero({name: x.shape[1] for name, x in views.items()}, pairs=pairs)
+        moments = moments.update(views, lengths)
+        done += len(lengths)
+        if progress is not None:
+            progress(done)
+    if moments is None:
+        raise CaptureError("there was no speech to look at: the batches are empty")
+    return moments

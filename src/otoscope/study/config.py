@@ -1,0 +1,141 @@
+"""What a study is asked to do: `study.toml`, validated."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from otoscope.asr import PRESETS, ModelConfig, TrainingConfig
+from otoscope.errors import StudyError
+from otoscope.measures import names as measure_names
+
+__all__ = ["ProbeConfig", "RecogniserConfig", "StudyConfig"]
+
+DEFAULT_MEASURES = ("cka", "cka-debiased", "cka-biased", "cca", "svcca", "pwcca")
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class RecogniserConfig(_Strict):
+    """One recogniser: an architecture, a named size, and any of its settings changed."""
+
+    architecture: Literal["cnn", "lstm", "transformer"]
+    size: Literal["small", "base"] = "base"
+    settings: dict[str, int | float] = {}
+    training: dict[str, Any] = {}
+
+    def model(self) -> ModelConfig:
+        """The network's sizes."""
+        preset = PRESETS[self.architecture][self.size].model
+        known = set(preset.__dataclass_fields__)
+        if unknown := sorted(set(self.settings) - known):
+            raise StudyError(
+                f"{self.architecture} has no setting {', '.join(unknown)}; it has {', '.join(sorted(known))}"
+            )
+        config: ModelConfig = type(preset)(**{**preset.__dict__, **self.settings})
+        return config
+
+    def train(self) -> TrainingConfig:
+        """How it is trained: the preset of its size, with the changes in `training`."""
+        preset = PRESETS[self.architecture][self.size].training
+        known = set(TrainingConfig.__dataclass_fields__)
+        if unknown := sorted(set(self.training) - known):
+            raise StudyError(f"training has no setting {', '.join(unknown)}; it has {', '.join(sorted(known))}")
+        changes = {k: tuple(v) if isinstance(v, list) else v for k, v in self.training.items()}
+        return TrainingConfig(**{**preset.__dict__, **changes})
+
+
+class ProbeConfig(_Strict):
+    """The utterances whose representations are compared: none of them trained on."""
+
+    splits: tuple[str, ...] = ("dev", "test")
+    utterances: int = Field(300, ge=8)
+
+
+class StudyConfig(_Strict):
+    """A whole study.
+
+    `corpus` is "default" or a path; `recognisers` maps names to what to train; every recogniser is trained once with
+    each of `seeds`; `measures` are registered names; `workers` processes of one thread each share the work.
+    """
+
+    title: str = ""
+    corpus: str = "default"
+    format: str | None = None
+    recognisers: dict[str, RecogniserConfig]
+    seeds: tuple[int, ...] = (0,)
+    measures: tuple[str, ...] = DEFAULT_MEASURES
+    probe: ProbeConfig = ProbeConfig()
+    workers: int = Field(2, ge=1)
+
+    @field_validator("recognisers")
+    @classmethod
+    def _names(cls, value: dict[str, RecogniserConfig]) -> dict[str, RecogniserConfig]:
+        if not value:
+            raise ValueError("name at least one recogniser")
+        if bad := [name for name in value if not name or any(c in name for c in "/\\:~ ") or name.startswith(".")]:
+            raise ValueError(f"a recogniser's name becomes a folder's: {bad} has characters that cannot be in one")
+        return value
+
+    @field_validator("measures")
+    @classmethod
+    def _measures(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if unknown := [m for m in value if m not in measure_names()]:
+            raise ValueError(f"no such measure: {', '.join(unknown)}. There are: {', '.join(measure_names())}")
+        return value
+
+    @model_validator(mode="after")
+    def _settings(self) -> StudyConfig:
+        if not self.seeds or len(set(self.seeds)) != len(self.seeds):
+            raise ValueError(f"seeds must be one or more different numbers, got {list(self.seeds)}")
+        for recogniser in self.recognisers.values():
+            recogniser.model()
+            recogniser.train()
+        return self
+
+    @classmethod
+    def of(cls, **fields: Any) -> StudyConfig:
+        """A validated configuration. Raises StudyError naming the field, what came and what was expected."""
+        try:
+            return cls.model_validate(fields)
+        except ValidationError as error:
+            rows = [
+                f"{'.'.join(map(str, e['loc'])) or 'study'}: {e['msg']} (got {e['input']!r})" for e in error.errors()
+            ]
+            raise StudyError("the study's configuration cannot be used:\n  " + "\n  ".join(rows)) from error
+
+    @classmethod
+    def read(cls, path: Path) -> StudyConfig:
+        """Reads `study.toml`. Raises StudyError for a file that is missing, not TOML, or not a study."""
+        try:
+            fields = tomllib.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise StudyError(f"{path} cannot be read: {error.strerror}") from error
+        except tomllib.TOMLDecodeError as error:
+            raise StudyError(f"{path} is not TOML: {error}") from error
+        return cls.of(**fields)
+
+    def toml(self) -> str:
+        """The configuration as `study.toml`."""
+        fields = self.model_dump(exclude={"recognisers"}, exclude_none=True)
+        probe = fields.pop("probe")
+        lines = [f"{key} = {_toml(value)}" for key, value in fields.items()]
+        lines += ["", "[probe]", *(f"{key} = {_toml(value)}" for key, value in probe.items())]
+        for name, recogniser in self.recognisers.items():
+            lines += ["", f"[recognisers.{json.dumps(name)}]"]
+            lines += [f"{key} = {_toml(value)}" for key, value in recogniser.model_dump().items()]
+        return "\n".join(lines) + "\n"
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{json.dumps(k)} = {_toml(v)}" for k, v in value.items()) + " }" if value else "{}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    return json.dumps(value, ensure_ascii=False)  # strings, numbers and booleans are written alike in both
