@@ -1,1 +1,13 @@
-"""."""
+"""Similarity of layers, from arrays of frames × units or from mergeable moments."""
+
+from otoscope.measures import registry
+from otoscope.measures.accumulator import Accumulator
+from otoscope.measures.cca import cca
+from otoscope.measures.cka import cka
+from otoscope.measures.moments import Moments
+from otoscope.measures.pwcca import pwcca
+from otoscope.measures.registry import Measure
+from otoscope.measures.result import Similarity
+from otoscope.measures.svcca import svcca
+
+__all__ = ["Accumulator", "Measure", "Moments", "Similarity", "cca", "cka", "pwcca", "registry", "svcca"]

@@ -1,0 +1,150 @@
+"""The sums that are kept for each layer and each pair of layers, and how they change with the origin.
+
+Frames x_s of a layer are counted from a provisional origin (the mean of the first update), so that large offsets
+cost no precision. s_u and t_u are the sums of an utterance's n_u frames, A_u = X_uᵀY_u, a_s = ‖x_s‖², b_s = ‖y_s‖².
+The sums below are closed under a change of origin x → x − m, y → y − μ: that is what lets two moments with
+different origins merge exactly, and what centres the features exactly at the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from functools import partial
+from typing import Self
+
+import torch
+
+from otoscope.errors import MeasureError
+
+__all__ = ["LayerBlock", "PairBlock", "Sums"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """Tensors that add up field by field; a field is `None` where utterances are not kept."""
+
+    def add_(self, other: Self) -> None:
+        """Add `other` in place: for an accumulator that owns these tensors."""
+        for f in fields(self):
+            mine, theirs = getattr(self, f.name), getattr(other, f.name)
+            if mine is not None:
+                mine.add_(theirs.to(mine.device))
+
+    def copy(self) -> Self:
+        """The same sums in tensors of their own."""
+        return type(self)(*(None if v is None else v.clone() for v in self.tensors().values()))
+
+    def to(self, device: torch.device) -> Self:
+        """The same sums on `device`."""
+        return type(self)(*(None if v is None else v.to(device) for v in self.tensors().values()))
+
+    def tensors(self) -> dict[str, torch.Tensor | None]:
+        """The sums by field name."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
+
+@dataclass(frozen=True, slots=True)
+class LayerBlock(Sums):
+    """One layer's sums (p units)."""
+
+    total: torch.Tensor  # (p) Σ x_s
+    energy: torch.Tensor  # () Σ a_s
+    storage: torch.Tensor  # (p) Σ (ε x_s)², x as it came: what its number format cannot resolve
+    resolution: torch.Tensor  # () Σ ε², at most float32's: what the arithmetic behind it cannot resolve
+    weighted: torch.Tensor | None  # (p) Σ n_u s_u
+    between: torch.Tensor | None  # () Σ ‖s_u‖²
+
+    @classmethod
+    def zero(cls, p: int, utterances: bool, device: torch.device) -> LayerBlock:
+        """Nothing added yet."""
+        z = _zeros(device)
+        return cls(z(p), z(()), z(p), z(()), z(p) if utterances else None, z(()) if utterances else None)
+
+    def by_utterance(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Σ n_u s_u and Σ ‖s_u‖², where utterances are kept."""
+        if self.weighted is None or self.between is None:
+            raise MeasureError("these moments do not keep utterances apart; make them with utterance lengths")
+        return self.weighted, self.between
+
+    def moved(self, m: torch.Tensor, frames: int, squares: int) -> LayerBlock:
+        """The sums of x − m; `squares` is Σ n_u²."""
+        weighted = between = None
+        if self.weighted is not None and self.between is not None:
+            weighted = self.weighted - squares * m
+            between = self.between - 2 * (m @ self.weighted) + squares * (m @ m)
+        return LayerBlock(
+            total=self.total - frames * m,
+            energy=self.energy - 2 * (m @ self.total) + frames * (m @ m),
+            storage=self.storage,
+            resolution=self.resolution,
+            weighted=weighted,
+            between=between,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PairBlock(Sums):
+    """The sums of a pair of layers (p and q units)."""
+
+    cross: torch.Tensor  # (p, q) A = Σ A_u
+    norms: torch.Tensor  # () Σ a_s b_s
+    norm_y: torch.Tensor  # (q) Σ a_s y_s
+    norm_x: torch.Tensor  # (p) Σ b_s x_s
+    spread: torch.Tensor | None  # (p, q) E = Σ (n_u A_u + s_u t_uᵀ)
+    cross_t: torch.Tensor | None  # (p) Σ A_u t_u
+    cross_s: torch.Tensor | None  # (q) Σ A_uᵀ s_u
+    within: torch.Tensor | None  # () Σ ‖A_u‖²
+
+    @classmethod
+    def zero(cls, p: int, q: int, utterances: bool, device: torch.device) -> PairBlock:
+        """Nothing added yet."""
+        z = _zeros(device)
+        if not utterances:
+            return cls(z(p, q), z(()), z(q), z(p), None, None, None, None)
+        return cls(z(p, q), z(()), z(q), z(p), z(p, q), z(p), z(q), z(()))
+
+    @property
+    def T(self) -> PairBlock:
+        """The same pair seen from y."""
+        spread = None if self.spread is None else self.spread.T
+        return PairBlock(
+            self.cross.T, self.norms, self.norm_x, self.norm_y, spread, self.cross_s, self.cross_t, self.within
+        )
+
+    def moved(
+        self, m: torch.Tensor, mu: torch.Tensor, x: LayerBlock, y: LayerBlock, frames: int, squares: int
+    ) -> PairBlock:
+        """The sums of (x − m, y − μ); `x` and `y` are the layers' sums before the move."""
+        A, M, V, mx, my = self.cross, m @ m, mu @ mu, m @ x.total, mu @ y.total
+        mA, Amu = m @ A, A @ mu
+        norms = (
+            self.norms - 2 * (mu @ self.norm_y) - 2 * (m @ self.norm_x) + V * x.energy + M * y.energy
+            + 4 * (mA @ mu) - 2 * V * mx - 2 * M * my + frames * M * V
+        )  # fmt: skip
+        norm_y = self.norm_y - mu * x.energy - 2 * mA + 2 * mu * mx + M * y.total - frames * M * mu
+        norm_x = self.norm_x - m * y.energy - 2 * Amu + 2 * m * my + V * x.total - frames * V * m
+        cross = A - torch.outer(x.total, mu) - torch.outer(m, y.total) + frames * torch.outer(m, mu)
+        return PairBlock(cross, norms, norm_y, norm_x, *self._utterance_sums_moved(m, mu, x, y, squares))
+
+    def _utterance_sums_moved(
+        self, m: torch.Tensor, mu: torch.Tensor, x: LayerBlock, y: LayerBlock, squares: int
+    ) -> tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]:
+        E, P, R, g = self.spread, self.cross_t, self.cross_s, self.within
+        if E is None or P is None or R is None or g is None:
+            return None, None, None, None
+        S, sigma, T, tau, Q = *x.by_utterance(), *y.by_utterance(), squares
+        M, V, mS, muT, Emu, mE = m @ m, mu @ mu, m @ S, mu @ T, E @ mu, m @ E
+        g = (
+            g + V * sigma + M * tau + Q * M * V - 2 * (mu @ R) - 2 * (m @ P)
+            + 2 * (m @ Emu) - 2 * V * mS - 2 * M * muT
+        )  # fmt: skip
+        P = P - Emu + V * S - m * tau + 2 * m * muT - Q * V * m
+        R = R - mE + M * T - mu * sigma + 2 * mu * mS - Q * M * mu
+        # n_u A_u and s_u t_uᵀ change by the same matrix, so one block carries both.
+        E = E + 2 * (Q * torch.outer(m, mu) - torch.outer(S, mu) - torch.outer(m, T))
+        return E, P, R, g
+
+
+def _zeros(device: torch.device) -> Callable[..., torch.Tensor]:
+    return partial(torch.zeros, dtype=torch.float64, device=device)

@@ -1,0 +1,91 @@
+"""Projection-weighted CCA."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+
+from otoscope.measures.cca import check_enough_frames
+from otoscope.measures.checks import Array
+from otoscope.measures.moments import Moments
+from otoscope.measures.nulls import mean_correlation
+from otoscope.measures.registry import Measure, register
+from otoscope.measures.result import Similarity
+from otoscope.measures.spectrum import spectrum, whitened_cross
+
+__all__ = ["compute", "pwcca"]
+
+EQUAL = 1e-7  # correlations closer than this count as equal; far above rounding, far below what data can tell
+
+
+def pwcca(x: Array, y: Array) -> Similarity:
+    """Canonical correlations weighed by how much of `x` each canonical variate accounts for.
+
+    Formula: Σ α_i ρ_i / Σ α_i, α_i = Σ_j |⟨h_i, x_j⟩| over the units j of x, h_i the canonical variates of x; both
+    centred, so that a constant shift of x changes nothing.
+
+    Use it like `cca`, where directions that hardly matter in `x` should hardly count. It is not symmetric: `x`
+    weighs. Where several ρ_i are equal (as where y holds an exact linear map of part of x) any rotation of their
+    variates is as good, and the formula alone leaves α_i open: the principal axes among them are taken.
+
+    Arguments:
+        x: frames × units, numpy or torch, any floating type; the layer that weighs. It may be the wider one.
+        y: the same frames × its units.
+
+    Returns:
+        The similarity; `weighted_by` names the layer that weighs. `null` as for `cca`: on independent Gaussian
+        layers the weights do not depend on the correlations.
+
+    Raises:
+        MeasureError: as for `cca`.
+
+    Source: Morcos et al. 2018.
+
+    >>> import torch
+    >>> g = torch.Generator().manual_seed(0)
+    >>> x = torch.randn(500, 10, generator=g) + 5
+    >>> result = pwcca(x, x[:, :4])
+    >>> round(result.value, 4), result.weighted_by
+    (1.0, 'x')
+    """
+    return compute(Moments.of({"x": x, "y": y}), "x", "y")
+
+
+def compute(moments: Moments, x: str, y: str) -> Similarity:
+    """`pwcca` of two layers of the moments, the first weighs; errors as there."""
+    units = (moments.widths[x], moments.widths[y])
+    check_enough_frames("pwcca", moments.frames, units)
+    X, ranks = spectrum(moments, x), (spectrum(moments, x).rank, spectrum(moments, y).rank)
+    check_enough_frames("pwcca", moments.frames, units, ranks)
+    U, correlations, _ = torch.linalg.svd(whitened_cross(moments, x, y, *ranks), full_matrices=False)
+    U = _principal_among_equal(U, correlations, X.values)
+    # ⟨h_i, x_j⟩ = u_iᵀ Λ^(1/2) V_jᵀ: the variates are X̃ V Λ^(-1/2) u_i, and X̃ᵀX̃ = V Λ Vᵀ.
+    weights = (U.T @ (X.values.sqrt()[:, None] * X.vectors.T)).abs().sum(1)
+    return Similarity(
+        measure="pwcca",
+        value=float(weights @ correlations / weights.sum()),
+        null=mean_correlation(*ranks, moments.frames),
+        frames=moments.frames,
+        units=units,
+        ranks=ranks,
+        layers=(x, y),
+        utterances=moments.utterances,
+        weighted_by=x,
+        correlations=correlations.cpu().numpy(),
+    )
+
+
+def _principal_among_equal(U: torch.Tensor, correlations: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+    """Variates of equal correlation, turned to the axes along which x varies most: otherwise rounding chooses."""
+    steps = (correlations[:-1] - correlations[1:] > EQUAL).nonzero().flatten() + 1
+    edges = [0, *steps.tolist(), len(correlations)]
+    turned = U.clone()
+    for start, stop in pairwise(edges):
+        if stop - start > 1:
+            group = U[:, start:stop]
+            turned[:, start:stop] = group @ torch.linalg.eigh(group.T @ (values[:, None] * group)).eigenvectors
+    return turned
+
+
+register(Measure("pwcca", compute, symmetric=False, needs="more frames than r_x + r_y, the ranks of the two layers"))

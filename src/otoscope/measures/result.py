@@ -1,0 +1,52 @@
+"""What a measure returns: the value with everything needed to read it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["Similarity"]
+
+
+@dataclass(frozen=True, slots=True)
+class Similarity:
+    """One similarity between two layers; `float(result)` is its value.
+
+    Arguments:
+        measure: the measure's name, e.g. `"cka"`.
+        value: the similarity. Unbiased estimators may read slightly below 0; nothing is clamped.
+        null: the value to expect where the layers are unrelated, for independent frames. Speech frames are not
+            independent, so a study compares with shuffled utterances too.
+        frames: the number of frames it was measured on.
+        units: the widths of the two layers.
+        ranks: the numerical ranks of the two layers; for SVCCA the principal components kept.
+        layers: the names of the two layers, `("x", "y")` for plain arrays.
+        utterances: the number of utterances, `None` where they were not given.
+        estimator: which estimator of CKA, `None` for the CCA family.
+        weighted_by: the layer that weighs in PWCCA, `None` elsewhere.
+        correlations: the canonical correlations, largest first; `None` for CKA.
+
+    >>> import torch
+    >>> from otoscope.measures import cka
+    >>> x = torch.randn(200, 8, generator=torch.Generator().manual_seed(0))
+    >>> result = cka(x, 2 * x + 1)
+    >>> round(float(result), 6), result.frames, result.units
+    (1.0, 200, (8, 8))
+    """
+
+    measure: str
+    value: float
+    null: float
+    frames: int
+    units: tuple[int, int]
+    ranks: tuple[int, int]
+    layers: tuple[str, str]
+    utterances: int | None = None
+    estimator: str | None = None
+    weighted_by: str | None = None
+    correlations: npt.NDArray[np.float64] | None = field(default=None, repr=False, compare=False)
+
+    def __float__(self) -> float:
+        return self.value
