@@ -137,9 +137,7 @@ class Results:
         """As `within`, with `layer_y`'s utterances shuffled against `layer_x`'s: what should be zero."""
         return self._matrix("shuffled", run, step, run, step, measure)
 
-    def across(
-        self, run_x: str, run_y: str, measure: str, step: Literal["first", "final"] = "final"
-    ) -> xr.DataArray:
+    def across(self, run_x: str, run_y: str, measure: str, step: Literal["first", "final"] = "final") -> xr.DataArray:
         """The similarity of every layer of one run with every layer of another, at first or final steps.
 
         Two runs are stored in one order; a symmetric measure is given in either, PWCCA only in the stored one
@@ -174,12 +172,16 @@ class Results:
         """A run's epoch, seconds of training, training loss and development loss by `step`."""
         return self._checkpoints(run, TRAINING)
 
+    def compared(self, kind: str) -> tuple[tuple[str, int, str, int], ...]:
+        """What was compared under a kind: each distinct (run_x, step_x, run_y, step_y), in the stored order."""
+        mask = self._select(kind)
+        columns = (self._pairs[name][mask].tolist() for name in ("run_x", "step_x", "run_y", "step_y"))
+        return tuple(dict.fromkeys(zip(*columns, strict=True)))
+
     def to_frame(self) -> pd.DataFrame:
         """One row per pair and measure: kind, both views, measure, similarity, null."""
         long = (
-            self.dataset[["similarity", "null"]]
-            .reset_coords(drop=False)[["similarity", "null", *PAIR]]
-            .to_dataframe()
+            self.dataset[["similarity", "null"]].reset_coords(drop=False)[["similarity", "null", *PAIR]].to_dataframe()
         )
         return long.reset_index()[[*PAIR, "measure", "similarity", "null"]]
 
@@ -238,15 +240,25 @@ class Results:
     def _pairs(self) -> dict[str, np.ndarray[Any, Any]]:
         return {name: self.dataset[name].values for name in PAIR}
 
+    @cached_property
+    def _codes(self) -> dict[str, tuple[np.ndarray[Any, Any], dict[str | int, int]]]:
+        """Each column of the pairs as integer codes: comparing strings would make reading slow."""
+        coded = {}
+        for name, values in self._pairs.items():
+            labels, codes = np.unique(
+                values.astype(values.dtype if values.dtype.kind == "i" else str), return_inverse=True
+            )
+            coded[name] = codes, {label: k for k, label in enumerate(labels.tolist())}
+        return coded
+
     def _select(self, kind: str, **wanted: str | int) -> np.ndarray[Any, np.dtype[np.bool_]]:
-        mask: np.ndarray[Any, np.dtype[np.bool_]] = self._pairs["kind"] == kind
-        for name, value in wanted.items():
-            mask = mask & (self._pairs[name] == value)
+        mask = np.ones(self.dataset.sizes["pair"], dtype=np.bool_)
+        for name, value in {"kind": kind, **wanted}.items():
+            codes, of = self._codes[name]
+            mask &= codes == of.get(value, -1)
         return mask
 
-    def _matrix(
-        self, kind: str, run_x: str, step_x: int, run_y: str, step_y: int, measure: str
-    ) -> xr.DataArray:
+    def _matrix(self, kind: str, run_x: str, step_x: int, run_y: str, step_y: int, measure: str) -> xr.DataArray:
         self._known(measure, self.measures, "measure")
         for run, step in ((run_x, step_x), (run_y, step_y)):
             if step not in self.steps(run):

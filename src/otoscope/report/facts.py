@@ -1,0 +1,121 @@
+"""What was run, as label and text: read from the manifest, which may lack any of it."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from otoscope.report.folder import StudyFolder
+
+__all__ = ["run_facts", "study_facts"]
+
+NOT_RECORDED = "not recorded"
+
+
+def study_facts(study: StudyFolder) -> list[tuple[str, str]]:
+    """The study's circumstances, in the order of the page."""
+    manifest, attrs = study.manifest, study.results.dataset.attrs
+    corpus = manifest.get("corpus")
+    corpus = corpus if isinstance(corpus, Mapping) else {}
+    versions = manifest.get("versions") or json.loads(attrs.get("versions") or "{}")
+    points = [f"{run}: {len(study.results.steps(run))}" for run in study.results.runs]
+    facts = [
+        ("Corpus", _corpus(corpus, attrs)),
+        ("Splits", _text(corpus.get("splits"))),
+        ("Problems in the corpus", _problems(corpus.get("problems"))),
+        ("Probe set", _probe(attrs)),
+        ("Checkpoints", ", ".join(points)),
+        ("Seeds", _text(manifest.get("seeds"))),
+        ("Machine", _text(manifest.get("host") or attrs.get("host"))),
+        ("Duration", _duration(manifest.get("duration"))),
+        ("Versions", _text(versions)),
+        ("Revision", _text(manifest.get("git"))),
+        ("Command", _text(manifest.get("command"))),
+    ]
+    return [(label, text or NOT_RECORDED) for label, text in facts]
+
+
+def run_facts(study: StudyFolder) -> list[dict[str, str]]:
+    """One row a run: parameters, checkpoints, training time, final scores, recipe."""
+    told = {}
+    for entry in study.manifest.get("recognisers") or []:
+        if isinstance(entry, Mapping):
+            seed = str(entry.get("seed", 0)).removeprefix("seed")
+            told[f"{entry.get('name')}/seed{seed}"] = entry
+    rows = []
+    for run in study.results.runs:
+        about = told.get(run, {})
+        scores, steps = study.results.wer(run), study.results.steps(run)
+        seconds = float(study.results.training(run)["seconds"].values[-1])
+        parameters = about.get("parameters")
+        rest = {k: v for k, v in about.items() if k not in {"name", "seed", "parameters"}}
+        rows.append(
+            {
+                "run": run,
+                "parameters": f"{parameters:,}" if isinstance(parameters, int) else NOT_RECORDED,
+                "checkpoints": f"{len(steps)}, step {steps[0]:,} to {steps[-1]:,}",
+                "training": _duration(seconds) or NOT_RECORDED,
+                **{
+                    name: _rate(scores[name].values.tolist()) for name in ("dev_wer", "dev_cer", "test_wer", "test_cer")
+                },
+                "recipe": _text(rest.get("recipe", rest)) or NOT_RECORDED,
+            }
+        )
+    return rows
+
+
+def _corpus(corpus: Mapping[str, Any], attrs: Mapping[str, Any]) -> str:
+    parts = [str(corpus.get("name") or attrs.get("corpus") or NOT_RECORDED)]
+    if isinstance(corpus.get("utterances"), int):
+        parts.append(f"{corpus['utterances']:,} utterances")
+    if isinstance(corpus.get("hours"), int | float):
+        parts.append(f"{corpus['hours']:.2f} hours")
+    if isinstance(corpus.get("speakers"), int):
+        parts.append(f"{corpus['speakers']:,} speakers")
+    digest = str(corpus.get("hash") or attrs.get("corpus_hash") or "")
+    return " · ".join([*parts, f"SHA-256 {digest[:12]}…"] if digest else parts)
+
+
+def _problems(problems: object) -> str:
+    if problems is None:
+        return ""
+    if not isinstance(problems, list):
+        return _text(problems)
+    counts = Counter(
+        f"{p.get('kind', 'unnamed')}, {p.get('action', 'noted')}" if isinstance(p, Mapping) else str(p)
+        for p in problems
+    )
+    return " · ".join(f"{count} × {what}" for what, count in counts.most_common()) or "none"
+
+
+def _probe(attrs: Mapping[str, Any]) -> str:
+    grid = float(attrs.get("grid", float("nan")))
+    pace = f"one frame every {grid * 1000:g} ms" if grid == grid else "frame rate not recorded"
+    split = f" of split {attrs['probe_split']}" if attrs.get("probe_split") else ""
+    return f"{int(attrs.get('frames', 0)):,} frames of {int(attrs.get('utterances', 0)):,} utterances{split}, {pace}"
+
+
+def _duration(value: object) -> str:
+    if not isinstance(value, int | float) or value != value:
+        return "" if value is None or value != value else str(value)
+    if value < 90:
+        return f"{value:.0f} s"
+    return f"{value / 60:.1f} min" if value < 5400 else f"{value / 3600:.1f} h"
+
+
+def _rate(values: list[float]) -> str:
+    known = [v for v in values if v == v]
+    return f"{known[-1]:.1%}" if known else "–"
+
+
+def _text(value: object) -> str:
+    """Any JSON value in one line."""
+    if isinstance(value, Mapping):
+        return " · ".join(f"{key} {_text(item)}" for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(_text(item) for item in value)
+    if isinstance(value, float):
+        return f"{value:g}"
+    return "" if value is None else str(value)

@@ -1,0 +1,87 @@
+"""Layer × layer heatmaps: one specification, filled by the page's script and by the exported figures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import altair as alt
+
+from otoscope.report.theme import MISSING, PLOT, colour_scale
+
+__all__ = ["matrix_chart", "matrix_rows"]
+
+_TOOLTIP = """{
+  'row': datum.layer_x,
+  'column': datum.layer_y,
+  'similarity': isValid(datum.value) ? format(datum.value, '.3f') : 'not computed: ' + datum.reason,
+  'null level': isValid(datum.null) ? format(datum.null, '.3f') : 'not given'
+}"""
+
+
+def matrix_rows(
+    values: Sequence[Sequence[float | None]],
+    nulls: Sequence[Sequence[float | None]],
+    rows: Sequence[str],
+    columns: Sequence[str],
+    reasons: Sequence[Sequence[str]],
+    *,
+    mark_best: bool = False,
+) -> list[dict[str, Any]]:
+    """The cells of one heatmap as records; `mark_best` marks the largest value of each row."""
+    cells = []
+    for i, (row, line) in enumerate(zip(rows, values, strict=True)):
+        known = [v for v in line if v is not None]
+        best = line.index(max(known)) if known and mark_best else -1
+        for j, (column, value) in enumerate(zip(columns, line, strict=True)):
+            cell = {"i": i, "j": j, "layer_x": row, "layer_y": column, "value": value, "null": nulls[i][j]}
+            cells.append({**cell, "reason": reasons[i][j], "best": j == best})
+    return cells
+
+
+def matrix_chart(
+    cells: Sequence[dict[str, Any]],
+    *,
+    lowest: float,
+    title: str | list[str] = "",
+    row_title: str = "layer",
+    column_title: str = "layer",
+    legend: bool = False,
+    size: int = PLOT,
+) -> alt.LayerChart:
+    """A heatmap with the input side at the lower left; grey cells with a cross were not computed.
+
+    `lowest` is the lowest similarity of the whole study, which fixes the colours for all its heatmaps.
+    """
+    domain, colours = colour_scale(lowest)
+    columns = alt.X(
+        "layer_y:N",
+        title=column_title,
+        sort=alt.EncodingSortField("j", op="min"),
+        axis=alt.Axis(labelAngle=-60, labelLimit=80, ticks=False, domain=False),
+    )
+    rows = alt.Y(
+        "layer_x:N",
+        title=row_title,
+        sort=alt.EncodingSortField("i", op="min", order="descending"),
+        axis=alt.Axis(labelLimit=80, ticks=False, domain=False),
+    )
+    bar = alt.Legend(title="similarity", gradientLength=size, values=[0, 0.25, 0.5, 0.75, 1])
+    known = alt.Color(
+        "value:Q",
+        scale=alt.Scale(domain=domain, range=colours, clamp=True, interpolate="lab"),
+        legend=bar if legend else None,
+    )
+    # No layer filters its rows: Vega-Lite can only keep one order of the layers where all see the same data.
+    base = alt.Chart(alt.Data(values=list(cells))).encode(x=columns, y=rows)
+    is_known = "isValid(datum.value)"
+    tiles = base.mark_rect(tooltip=alt.ExprRef(_TOOLTIP)).encode(
+        color=alt.condition(is_known, known, alt.value(MISSING))
+    )
+    crosses = base.mark_text(fontSize=11, tooltip=None, color="#6b6b6b").encode(
+        text=alt.condition(is_known, alt.value(""), alt.value("×"))
+    )
+    best = base.mark_point(size=26, filled=True, fill="white", stroke="black", strokeWidth=1, tooltip=None).encode(
+        opacity=alt.condition("datum.best", alt.value(1), alt.value(0))
+    )
+    return alt.layer(tiles, crosses, best).properties(width=size, height=size, title=title)
