@@ -1,1 +1,37 @@
-"""."""
+"""Speech with its transcripts: one manifest type, importers, checks, and the corpus that comes with Otoscope."""
+
+from .audio import SAMPLE_RATE_HZ, read_audio
+from .cache import cache_dir
+from .check import KINDS, check, summarise
+from .default import default_corpus
+from .importers import IMPORTERS, Importer
+from .load import load
+from .manifest import Corpus, Interval, Problem, Utterance
+from .sources import SOURCES, Archive, Source
+from .splits import draw_splits, with_dev, with_test
+from .text import ENGLISH, normalise
+
+__all__ = [
+    "ENGLISH",
+    "IMPORTERS",
+    "KINDS",
+    "SAMPLE_RATE_HZ",
+    "SOURCES",
+    "Archive",
+    "Corpus",
+    "Importer",
+    "Interval",
+    "Problem",
+    "Source",
+    "Utterance",
+    "cache_dir",
+    "check",
+    "default_corpus",
+    "draw_splits",
+    "load",
+    "normalise",
+    "read_audio",
+    "summarise",
+    "with_dev",
+    "with_test",
+]

@@ -24,8 +24,9 @@ class Interval:
 class Utterance:
     """One utterance: who says what, for how long, in which file.
 
-    `audio` is an absolute path, `duration` is in seconds. `words` and `phones` are empty where no alignment
-    is at hand.
+    `audio` is an absolute path, `duration` is in seconds (0 where the importer could not tell). `words` and
+    `phones` are empty where no alignment is at hand; their times count from the start of the utterance.
+    `start` is where the utterance begins inside a longer recording, in seconds; None: it is the whole file.
     """
 
     id: str
@@ -36,6 +37,7 @@ class Utterance:
     split: str
     words: tuple[Interval, ...] = ()
     phones: tuple[Interval, ...] = ()
+    start: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
