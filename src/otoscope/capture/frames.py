@@ -91,7 +91,7 @@ def to_grid(
         )
     lengths: list[int] = shortest.tolist()
     views = {
-        name: torch.cat([part[:n] for part, n in zip(x.split(list(own)), lengths, strict=True)])
+        name: torch.cat([part[:n] for part, n in zip(torch.split(x, list(own)), lengths, strict=True)])
         for name, (x, own) in pooled.items()
     }
     return views, lengths

@@ -12,7 +12,7 @@ from otoscope.capture.frames import common_grid, to_frames, to_grid
 from otoscope.capture.hooks import capture
 from otoscope.capture.types import Layer, Recogniser, Seconds
 from otoscope.errors import CaptureError
-from otoscope.measures import Moments
+from otoscope.measures import Accumulator, Moments
 
 __all__ = ["SHUFFLED", "reduce", "view_name", "views_of"]
 
@@ -74,7 +74,7 @@ def shuffle_utterances(views: Mapping[str, Tensor], lengths: Sequence[int]) -> V
     kept = [min(pair) for pair in zip(lengths, other, strict=True)]
     shuffled: dict[str, Tensor] = {}
     for name, x in views.items():
-        parts = x.split(list(lengths))
+        parts = torch.split(x, list(lengths))
         turned = [*parts[1:], parts[0]]
         shuffled[name] = torch.cat([p[:n] for p, n in zip(parts, kept, strict=True)])
         shuffled[SHUFFLED + name] = torch.cat([p[:n] for p, n in zip(turned, kept, strict=True)])
@@ -97,17 +97,17 @@ def reduce(
     paired with views whose utterances were shuffled instead, and pairs name the second as `~<recogniser>:<layer>`.
     `progress` is called with the number of utterances done. See `views_of` for the rest.
     """
-    moments: Moments | None = None
+    total: Accumulator | None = None
     done = 0
     for views, lengths in views_of(recognisers, batches, layers=layers, grid=grid):
         if shuffled:
             views, lengths = shuffle_utterances(views, lengths)
-        if moments is None:
-            moments = Moments.zero({name: x.shape[1] for name, x in views.items()}, pairs=pairs)
-        moments = moments.update(views, lengths)
+        if total is None:
+            total = Accumulator({name: x.shape[1] for name, x in views.items()}, pairs=pairs)
+        total.update(views, lengths)
         done += len(lengths)
         if progress is not None:
             progress(done)
-    if moments is None:
+    if total is None:
         raise CaptureError("there was no speech to look at: the batches are empty")
-    return moments
+    return total.take()

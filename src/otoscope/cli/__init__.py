@@ -1,1 +1,5 @@
-"""."""
+"""The command line: a thin layer over the Python API, same names, same defaults."""
+
+from otoscope.cli.app import main
+
+__all__ = ["main"]

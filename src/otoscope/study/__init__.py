@@ -1,1 +1,24 @@
-"""."""
+"""The questions: within a recogniser, through training, across recognisers; from a configuration to results."""
+
+from otoscope.study.config import ProbeConfig, RecogniserConfig, StudyConfig
+from otoscope.study.folder import StudyFolder
+from otoscope.study.manifest import host, versions
+from otoscope.study.measure import measure
+from otoscope.study.pipeline import run_study, train_recognisers
+from otoscope.study.plan import Plan, plan_study
+from otoscope.study.results import Results
+
+__all__ = [
+    "Plan",
+    "ProbeConfig",
+    "RecogniserConfig",
+    "Results",
+    "StudyConfig",
+    "StudyFolder",
+    "host",
+    "measure",
+    "plan_study",
+    "run_study",
+    "train_recognisers",
+    "versions",
+]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from otoscope.asr import PRESETS, ModelConfig, TrainingConfig
 from otoscope.errors import StudyError
-from otoscope.measures import names as measure_names
+from otoscope.measures import registry
 
 __all__ = ["ProbeConfig", "RecogniserConfig", "StudyConfig"]
 
@@ -55,14 +56,14 @@ class ProbeConfig(_Strict):
     """The utterances whose representations are compared: none of them trained on."""
 
     splits: tuple[str, ...] = ("dev", "test")
-    utterances: int = Field(300, ge=8)
+    utterances: int = Field(default=300, ge=8)
 
 
 class StudyConfig(_Strict):
     """A whole study.
 
     `corpus` is "default" or a path; `recognisers` maps names to what to train; every recogniser is trained once with
-    each of `seeds`; `measures` are registered names; `workers` processes of one thread each share the work.
+    each of `seeds`; `measures` are registered names.
     """
 
     title: str = ""
@@ -72,7 +73,6 @@ class StudyConfig(_Strict):
     seeds: tuple[int, ...] = (0,)
     measures: tuple[str, ...] = DEFAULT_MEASURES
     probe: ProbeConfig = ProbeConfig()
-    workers: int = Field(2, ge=1)
 
     @field_validator("recognisers")
     @classmethod
@@ -86,8 +86,8 @@ class StudyConfig(_Strict):
     @field_validator("measures")
     @classmethod
     def _measures(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if unknown := [m for m in value if m not in measure_names()]:
-            raise ValueError(f"no such measure: {', '.join(unknown)}. There are: {', '.join(measure_names())}")
+        if unknown := [m for m in value if m not in registry.names()]:
+            raise ValueError(f"no such measure: {', '.join(unknown)}. There are: {', '.join(registry.names())}")
         return value
 
     @model_validator(mode="after")
@@ -98,6 +98,26 @@ class StudyConfig(_Strict):
             recogniser.model()
             recogniser.train()
         return self
+
+    @classmethod
+    def default(
+        cls,
+        corpus: str | Path = "default",
+        *,
+        recognisers: Sequence[str] = ("cnn", "lstm", "transformer"),
+        size: Literal["small", "base"] | None = None,
+        training: Mapping[str, Any] | None = None,
+        **fields: Any,
+    ) -> StudyConfig:
+        """The study of a CNN, an LSTM and a Transformer on a corpus.
+
+        `size` is "small" on the embedded corpus and "base" elsewhere unless given; `training` changes the training
+        of every recogniser; `fields` are those of the class.
+        """
+        size = size or ("small" if str(corpus) == "default" else "base")
+        title = fields.pop("title", None) or f"{', '.join(recognisers)} on {Path(corpus).name}"
+        chosen = {n: {"architecture": n, "size": size, "training": dict(training or {})} for n in recognisers}
+        return cls.of(title=title, corpus=str(corpus), recognisers=chosen, **fields)
 
     @classmethod
     def of(cls, **fields: Any) -> StudyConfig:

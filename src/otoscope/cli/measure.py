@@ -1,0 +1,95 @@
+"""`otoscope measure` and `layers`: look into trained recognisers without a study."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import xarray as xr
+from cyclopts import Parameter
+
+from otoscope.asr import ReferenceRecogniser
+from otoscope.cli.progress import showing_progress
+from otoscope.cli.study import Json, Many
+from otoscope.corpora import check, load, summarise
+from otoscope.study import measure as measure_layers
+
+__all__ = ["layers", "measure"]
+
+
+def measure(
+    checkpoint: Path,
+    other: Path | None = None,
+    *,
+    corpus: Annotated[str, Parameter(help='The speech to compare on: a corpus folder, or "default".')] = "default",
+    format: Annotated[str | None, Parameter(help="The corpus layout, where it is not to be guessed.")] = None,
+    split: Annotated[str | None, Parameter(help='Which split of it; "all" for all [test, where there is one].')] = None,
+    utterances: Annotated[int, Parameter(help="At most this many, spread over the split.")] = 300,
+    measures: Annotated[tuple[str, ...], Many, Parameter(help="Similarity measures.")] = ("cka",),
+    layers: Annotated[tuple[str, ...] | None, Many, Parameter(help="Layer names or globs [one a block].")] = None,
+    out: Annotated[Path | None, Parameter(help="Also write the result as netCDF.")] = None,
+    json_: Json = False,
+) -> None:
+    """Compare every layer of a checkpoint with every other, or with those of another checkpoint."""
+    with showing_progress() as progress:
+        speech = load(corpus, format=format)
+        speech = (
+            speech
+            if split == "all"
+            else speech.split(split or ("test" if "test" in speech.splits else speech.splits[0]))
+        )
+        speech = check(speech, progress=lambda done, total: progress("checking audio", done, total))
+        if speech.problems:
+            progress(f"problems, {summarise(speech.problems)}", 1, 1)
+        found = measure_layers(
+            checkpoint,
+            other,
+            corpus=speech,
+            measures=measures,
+            layers=layers,
+            utterances=utterances,
+            progress=lambda done: progress("comparing layers", done, min(utterances, len(speech))),
+        )
+    if out is not None:
+        found.to_netcdf(out, engine="h5netcdf")
+    print(json.dumps(_plain(found), indent=1) if json_ else _tables(found))
+
+
+def layers(checkpoint: Path, *, json_: Json = False) -> None:
+    """List the layers of a checkpoint that can be captured: name, kind, units, stride, parameters."""
+    recogniser = ReferenceRecogniser.load(checkpoint)
+    rows = []
+    for layer in recogniser.layers():
+        count = sum(p.numel() for p in recogniser.module.get_submodule(layer.name).parameters())
+        rows.append({**asdict(layer), "parameters": count})
+    if json_:
+        print(json.dumps({"architecture": recogniser.architecture, "step": recogniser.step, "layers": rows}, indent=1))
+        return
+    print(f"{recogniser.architecture}, {recogniser.parameters} parameters, step {recogniser.step}")
+    print(f"{'layer':16} {'kind':12} {'units':>6} {'stride':>8} {'parameters':>11}")
+    for row in rows:
+        stride = f"{1000 * row['stride']:.0f} ms"
+        print(f"{row['name']:16} {row['kind']:12} {row['units']:6} {stride:>8} {row['parameters']:11}")
+
+
+def _plain(found: xr.Dataset) -> dict[str, object]:
+    return {
+        **found.attrs,
+        "layer_x": found["layer_x"].values.tolist(),
+        "layer_y": found["layer_y"].values.tolist(),
+        "measures": {
+            str(name): {"value": found[name].values.tolist(), "null": found[f"{name}_null"].values.tolist()}
+            for name in found.data_vars
+        },
+    }
+
+
+def _tables(found: xr.Dataset) -> str:
+    about = found.attrs
+    parts = [f"{about['utterances']} utterances, {about['frames']} frames, one every {1000 * about['grid']:g} ms"]
+    for name in found.data_vars:
+        frame = found[name].to_pandas().round(3)
+        parts.append(f"{name} (null level at most {float(found[f'{name}_null'].max()):.3f})\n{frame.to_string()}")
+    return "\n\n".join(parts)

@@ -1,0 +1,167 @@
+"""What a study will do, with sizes and an estimate of the time, before it does it: `otoscope study --dry-run`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from otoscope.asr import (
+    FRAME_SHIFT_SECONDS,
+    MEL_BINS,
+    STRIDE,
+    CharacterTokens,
+    ReferenceRecogniser,
+)
+from otoscope.asr.schedule import checkpoint_steps
+from otoscope.corpora import draw_splits, load
+from otoscope.measures import Moments, registry
+from otoscope.study.config import StudyConfig
+from otoscope.study.pipeline import available_cores
+
+__all__ = ["Plan", "RunPlan", "plan_study"]
+
+FEATURES_PER_SECOND = 600.0
+"""Seconds of speech turned into features in a second, on one core: a round figure, for the estimate only."""
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """One recogniser with each seed: sizes, and seconds on one core per seed."""
+
+    recogniser: str
+    parameters: int
+    steps: int
+    checkpoints: int
+    layers: int
+    widest: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A study before it runs. Times in seconds; `warnings` name what will not work as asked."""
+
+    corpus: str
+    hours: dict[str, float]
+    utterances: dict[str, int]
+    probe_utterances: int
+    probe_frames: int
+    runs: tuple[RunPlan, ...]
+    seeds: int
+    comparisons: int
+    disk_bytes: int
+    workers: int
+    seconds: float
+    warnings: tuple[str, ...]
+
+
+def plan_study(config: StudyConfig, *, workers: int | None = None) -> Plan:
+    """Sizes of a study, and an estimate of its time from a few timed steps on this machine (a second or two each).
+
+    The audio is not decoded, so utterances that the checks will skip still count.
+    """
+    corpus = draw_splits(load(config.corpus, format=config.format))
+    workers = workers or available_cores()
+    tokens = CharacterTokens.of(u.text for u in corpus.split("train"))
+    hours = {s: round(corpus.split(s).duration / 3600, 3) for s in corpus.splits}
+    probe = [u for split in config.probe.splits for u in corpus.split(split)]
+    share = min(1.0, config.probe.utterances / max(1, len(probe)))
+    probe_seconds = share * sum(u.duration for u in probe)
+    probe_frames = round(probe_seconds / (STRIDE * FRAME_SHIFT_SECONDS))
+    train_seconds = corpus.split("train").duration
+    runs, longest, total = [], 0.0, 0.0
+    compared, disk = 0, 0
+    for name, asked in config.recognisers.items():
+        training = asked.train()
+        recogniser = ReferenceRecogniser(asked.model(), tokens)
+        layers = recogniser.layers()
+        steps = max(1, round(1.1 * train_seconds / training.batch_seconds)) * training.epochs  # a tenth is padding
+        kept = len(checkpoint_steps(steps, training.checkpoints))
+        step_seconds, forward_seconds = _time_step(recogniser, training.batch_seconds)
+        pairs = kept * (len(layers) * (len(layers) + 1) // 2 + 2 * len(layers)) + 2 * len(layers) ** 2
+        widest = max(layer.units for layer in layers)
+        comparing = pairs * _time_pair(config, widest, probe_frames)
+        comparing += kept * 3 * forward_seconds * probe_seconds / training.batch_seconds
+        runs.append(RunPlan(name, recogniser.parameters, steps, kept, len(layers), widest, steps * step_seconds))
+        compared += pairs
+        disk += recogniser.parameters * 4 * (kept + 3)
+        longest = max(longest, steps * step_seconds)
+        total += steps * step_seconds + comparing
+    speeds = {s for r in config.recognisers.values() for s in r.train().speeds}
+    features = (train_seconds * len(speeds) + corpus.duration - train_seconds) / FEATURES_PER_SECOND
+    disk += round(features * FEATURES_PER_SECOND / FRAME_SHIFT_SECONDS) * MEL_BINS * 4
+    seeds = len(config.seeds)
+    across = len(runs) * seeds
+    compared = compared * seeds + 2 * sum(a.layers * b.layers for a in runs for b in runs) * seeds * seeds * (
+        across - 1
+    ) // max(1, 2 * across)
+    return Plan(
+        corpus.name,
+        hours,
+        {s: len(corpus.split(s)) for s in corpus.splits},
+        round(share * len(probe)),
+        probe_frames,
+        tuple(runs),
+        seeds,
+        compared,
+        disk * 1,
+        workers,
+        features + max(longest, total * seeds / workers),
+        tuple(_warnings(config, runs, probe_frames)),
+    )
+
+
+def _warnings(config: StudyConfig, runs: list[RunPlan], frames: int) -> list[str]:
+    """Measures that the probe set is too small for."""
+    wide = [run for run in runs if frames - 1 < 2 * run.widest]
+    refused = [m for m in config.measures if "cca" in m]
+    return [
+        f"{', '.join(refused)} will refuse {run.recogniser}: {frames} probe frames for layers of {run.widest} units; "
+        "a larger probe set ([probe] utterances, splits) is needed"
+        for run in wide
+        if refused
+    ]
+
+
+def _time_step(recogniser: ReferenceRecogniser, batch_seconds: float) -> tuple[float, float]:
+    """Seconds of one training step and of one forward pass on one thread, over a batch of utterances of 3 s."""
+    frames = round(3 / FRAME_SHIFT_SECONDS)
+    count = max(1, round(batch_seconds / 3))
+    features, lengths = torch.randn(count, frames, MEL_BINS), torch.full((count,), frames)
+
+    def forward() -> torch.Tensor:
+        return recogniser.forward(features, lengths)[0]
+
+    def step() -> None:
+        forward().sum().backward()  # type: ignore[no-untyped-call]
+
+    both, alone = _one_thread(step), _one_thread(forward)
+    return both * 1.15, alone  # the optimiser, the features and the CTC loss come on top
+
+
+def _time_pair(config: StudyConfig, units: int, frames: int) -> float:
+    """Seconds to accumulate and measure one pair of layers on one thread."""
+    n = max(4 * units, 512)
+    x = torch.randn(n, units)
+
+    def pair() -> Any:
+        moments = Moments.of({"x": x, "y": x.flip(0)}, utterances=[n // 4] * 3 + [n - 3 * (n // 4)], pairs=[("x", "y")])
+        return [registry.get(name).compute(moments, "x", "y") for name in config.measures]
+
+    return _one_thread(pair) * max(1.0, frames / n) / 2  # `pair` also does the two layers with themselves
+
+
+def _one_thread(work: Callable[[], Any]) -> float:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        work()
+        started = time.perf_counter()
+        work()
+        return time.perf_counter() - started
+    finally:
+        torch.set_num_threads(threads)

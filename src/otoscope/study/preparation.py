@@ -1,0 +1,96 @@
+"""From a corpus to what a study works on: usable utterances, tokens, features, the probe set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from otoscope.asr import FRAME_SHIFT_SECONDS, STRIDE, CharacterTokens, FeatureStore
+from otoscope.corpora import Corpus, Problem, check, draw_splits, load, read_audio
+from otoscope.errors import StudyError
+from otoscope.study.config import StudyConfig
+
+__all__ = ["Speech", "build_features", "load_speech"]
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, how much of it is done, and how much there is."""
+
+
+@dataclass(frozen=True)
+class Speech:
+    """The utterances of a study that passed the checks, its alphabet, and the probe set (utterance ids)."""
+
+    corpus: Corpus
+    tokens: CharacterTokens
+    probe: tuple[str, ...]
+
+    def texts(self, split: str) -> dict[str, str]:
+        """Utterance id → transcript of one split."""
+        return {u.id: u.text for u in self.corpus.split(split)}
+
+
+def load_speech(config: StudyConfig, progress: Progress) -> Speech:
+    """Loads and checks the corpus, draws a dev split where there is none, and chooses the probe set.
+
+    Raises CorpusError or StudyError where too little is left to train, to validate, to test or to compare on.
+    """
+    corpus = load(config.corpus, format=config.format)
+    corpus = check(
+        corpus,
+        stride=STRIDE * FRAME_SHIFT_SECONDS,
+        progress=lambda done, total: progress("checking audio", done, total),
+    )
+    corpus = draw_splits(corpus)
+    tokens = CharacterTokens.of(u.text for u in corpus.split("train"))
+    corpus = _same_alphabet(corpus, tokens)
+    for split in ("train", "dev", "test"):
+        if not corpus.split(split).utterances:
+            raise StudyError(
+                f"the corpus {corpus.name!r} has no usable utterance in its {split} split (splits: "
+                f"{', '.join(corpus.splits) or 'none'}); a study trains on train, chooses on dev and scores test once"
+            )
+    return Speech(corpus, tokens, _probe(corpus, config))
+
+
+def _same_alphabet(corpus: Corpus, tokens: CharacterTokens) -> Corpus:
+    """Leaves out utterances of dev and test with characters that training never saw: no recogniser could write them."""
+    known = set(tokens.characters)
+    strange = {u.id: sorted(set(u.text) - known) for u in corpus if not set(u.text) <= known}
+    problems = [
+        Problem(i, "characters", f"{' '.join(map(repr, c))} do not occur in the training transcripts", "skipped")
+        for i, c in strange.items()
+    ]
+    return corpus.keep([u for u in corpus if u.id not in strange], problems) if strange else corpus
+
+
+def _probe(corpus: Corpus, config: StudyConfig) -> tuple[str, ...]:
+    """At most `probe.utterances` utterances of the probe's splits, drawn the same way every time."""
+    ids = sorted(u.id for split in config.probe.splits for u in corpus.split(split))
+    if len(ids) < 8:
+        raise StudyError(
+            f"the probe set has {len(ids)} utterances (splits {', '.join(config.probe.splits)}); comparing layers "
+            "across utterances takes at least 8: name more splits in [probe]"
+        )
+    draw = np.random.default_rng(0).permutation(len(ids))[: config.probe.utterances]
+    return tuple(ids[i] for i in sorted(draw))
+
+
+def build_features(speech: Speech, speeds: Sequence[float], folder: Path, progress: Progress) -> FeatureStore:
+    """The features of every utterance, those of the training split at every speed."""
+    by_id = {u.id: u for u in speech.corpus}
+    wanted = [(u.id, s) for u in speech.corpus for s in (set(speeds) | {1.0} if u.split == "train" else (1.0,))]
+
+    def read(utterance: str) -> npt.NDArray[np.float32]:
+        return read_audio(by_id[utterance])
+
+    return FeatureStore.build(
+        folder,
+        wanted,
+        read,
+        corpus_hash=speech.corpus.hash(),
+        progress=lambda done: progress("features", done, len(wanted)),
+    )
