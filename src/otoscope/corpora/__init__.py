@@ -4,6 +4,7 @@ from .audio import SAMPLE_RATE_HZ, read_audio
 from .cache import cache_dir
 from .check import KINDS, check, summarise
 from .default import default_corpus
+from .fetch import fetch, fetch_source
 from .importers import IMPORTERS, Importer
 from .load import load
 from .manifest import Corpus, Interval, Problem, Utterance
@@ -28,6 +29,8 @@ __all__ = [
     "check",
     "default_corpus",
     "draw_splits",
+    "fetch",
+    "fetch_source",
     "load",
     "normalise",
     "read_audio",

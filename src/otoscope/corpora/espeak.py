@@ -29,6 +29,10 @@ _SEED = 1
 # espeak-ng pronounces some neighbours as one ("of the", "for a") and then gives no time for the second. A bar
 # between words prevents it, and is not heard.
 _BETWEEN_WORDS = " | "
+# espeak-ng renders [l] after a vowel as the end of the vowel and leaves the phone itself next to no time. The vowel's
+# last part is then given to it.
+_MERGED_L, _L_FROM_VOWEL, _VOWEL_SHARE = 0.03, 0.06, 0.6  # seconds, seconds, least share that stays with the vowel
+_VOWELS = frozenset("aeiouæɑɒɔəɛɜɪʊʌɐᵻɚ")
 _STRESS = dict.fromkeys(map(ord, "ˈˌ"))
 
 _one_at_a_time = threading.Lock()  # the library's state is global
@@ -38,8 +42,9 @@ _one_at_a_time = threading.Lock()  # the library's state is global
 class Speech:
     """Synthesised speech: samples (float32, −1…1), their rate, and intervals in seconds.
 
-    `phones` are IPA without stress marks, `SIL` in pauses, and cover the whole; `words` has one interval for every
-    word of the text.
+    `phones` are IPA without stress marks, `SIL` in pauses, and cover the whole; a word lasts from its first phone to
+    its last. Times are those of the synthesiser's own commands, with one exception: an [l] that espeak-ng merges into
+    the vowel before it is given that vowel's last 60 ms.
     """
 
     samples: NDArray[np.float32]
@@ -176,6 +181,10 @@ def _intervals(
     for event, last in zip(events, ends, strict=True):
         label = event.name.decode().translate(_STRESS) or "SIL"
         start, end = event.sample / rate_hz, last / rate_hz
+        if label == "l" and end - start < _MERGED_L and phones and _VOWELS & set(phones[-1].label):
+            vowel = phones[-1]
+            start = max(vowel.end - _L_FROM_VOWEL, vowel.start + _VOWEL_SHARE * (vowel.end - vowel.start))
+            phones[-1] = Interval(vowel.label, vowel.start, start)
         if label == "SIL" and phones and phones[-1].label == "SIL":
             phones[-1] = Interval("SIL", phones[-1].start, end)
         elif end > start:
