@@ -1,7 +1,7 @@
 """Small but honest study folders: views made from random signals, measured here by plain numpy formulas."""
 
 import json
-from itertools import product
+from itertools import pairwise, product
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +22,7 @@ def cross_utterance_cka(x, y):
 
 def biased_cka(x, y):
     x, y = x.reshape(-1, x.shape[-1]), y.reshape(-1, y.shape[-1])
-    return float(
-        np.linalg.norm(x.T @ y) ** 2 / (np.linalg.norm(x.T @ x) * np.linalg.norm(y.T @ y))
-    )
+    return float(np.linalg.norm(x.T @ y) ** 2 / (np.linalg.norm(x.T @ x) * np.linalg.norm(y.T @ y)))
 
 
 def mean_cca(x, y):
@@ -82,18 +80,15 @@ def make_study(folder, runs, *, names="blocks.{}", missing=False, title="A small
             rows += [compare("shuffled", (run, step, i), (run, step, j)) for i, j in square]
         for k in range(layers):
             rows += [compare("to_final", (run, s, k), (run, STEPS[-1], k)) for s in STEPS]
-            rows += [
-                compare("to_previous", (run, s, k), (run, p, k)) for p, s in zip(STEPS, STEPS[1:], strict=False)
-            ]
+            rows += [compare("to_previous", (run, s, k), (run, p, k)) for p, s in pairwise(STEPS)]
             depth.append(LayerRow(run, names.format(k), units=6 + k, stride=0.04, kind="conv"))
         for epoch, step in enumerate(STEPS):
             wer = 0.2 + 0.8 * float(np.exp(-step / 300))
             scored = {"dev_wer": wer, "dev_cer": wer / 2}
             if step == STEPS[-1]:
                 scored |= {"test_wer": wer + 0.02, "test_cer": wer / 2}
-            points.append(
-                CheckpointRow(run, step, epoch=epoch, seconds=step * 0.5, dev_loss=3 * wer, train_loss=2.8 * wer, **scored)
-            )
+            losses = {"dev_loss": 3 * wer, "train_loss": 2.8 * wer}
+            points.append(CheckpointRow(run, step, epoch=epoch, seconds=step * 0.5, **losses, **scored))
     members = list(runs)
     for a, x in enumerate(members):
         for y in members[a + 1 :]:

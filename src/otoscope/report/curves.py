@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import altair as alt
 
-from otoscope.report.theme import CATEGORIES, PLOT, step_ticks, time_unit
+from otoscope.report.specs import Spec, to_spec
+from otoscope.report.theme import CATEGORIES, CURVE_HEIGHT, CURVE_WIDTH, MUTED, step_ticks, time_unit
 
-__all__ = ["layer_chart", "score_chart"]
+__all__ = ["layer_spec", "score_spec"]
 
 _LAYER_TOOLTIP = """{
   'layer': datum.layer,
@@ -19,23 +20,18 @@ _LAYER_TOOLTIP = """{
 }"""
 
 
-def _step_axis(steps: Iterable[int]) -> dict[str, Any]:
+def _step_axis(steps: Sequence[int]) -> dict[str, Any]:
     constant, ticks = step_ticks(steps)
     axis = alt.Axis(values=ticks, format="~s", grid=False)
-    return {"scale": alt.Scale(type="symlog", constant=constant, nice=False), "axis": axis}
+    scale = alt.Scale(type="symlog", constant=constant, domain=[0, max(steps, default=1) or 1], nice=False)
+    return {"scale": scale, "axis": axis}
 
 
-def layer_chart(
-    points: Sequence[dict[str, Any]],
-    *,
-    steps: Iterable[int],
-    lowest: float,
-    title: str | list[str] = "",
-    y_title: str = "similarity",
-) -> alt.Chart:
+def layer_spec(*, steps: Sequence[int], lowest: float, y_title: str) -> Spec:
     """Similarity against training step, one line a layer, coloured by depth (dark is the input side).
 
-    `points` hold step, layer, i (depth), value and null; `steps` are all steps the axis must reach.
+    The dashed line is the mean null level. The specification comes without data; its records (see `with_rows`) hold
+    step, layer, i (depth), value and null. `steps` are all steps that the axis must reach.
     """
     depth = alt.Color(
         "layer:N",
@@ -43,19 +39,18 @@ def layer_chart(
         scale=alt.Scale(scheme=alt.SchemeParams(name="viridis", extent=[0.05, 0.9])),
         legend=alt.Legend(title="layer", symbolType="stroke", labelLimit=90, symbolLimit=0),
     )
-    return (
-        alt.Chart(alt.Data(values=list(points)))
-        .mark_line(point={"size": 14}, strokeWidth=1.6, tooltip=alt.ExprRef(_LAYER_TOOLTIP))
-        .encode(
-            x=alt.X("step:Q", title="training step", **_step_axis(steps)),
-            y=alt.Y("value:Q", title=y_title, scale=alt.Scale(domain=[min(0.0, lowest), 1], nice=False)),
-            color=depth,
-        )
-        .properties(width=PLOT, height=int(PLOT * 0.8), title=title)
-    )
+    axis = alt.Y("value:Q", title=y_title, scale=alt.Scale(domain=[min(0.0, lowest), 1], nice=False))
+    x = alt.X("step:Q", title="training step", **_step_axis(steps))
+    base = alt.Chart(alt.NamedData("rows")).encode(x=x)
+    null = base.mark_line(strokeDash=[2, 3], strokeWidth=1.2, color=MUTED)
+    null = null.encode(y=alt.Y("mean(null):Q", title=y_title))
+    lines = base.mark_line(strokeWidth=1.6).encode(y=axis, color=depth)
+    dots = base.mark_point(filled=True, opacity=1, size=16, tooltip=alt.ExprRef(_LAYER_TOOLTIP))
+    dots = dots.encode(y=axis, color=depth)
+    return to_spec(alt.LayerChart(layer=[null, lines, dots], width=CURVE_WIDTH, height=CURVE_HEIGHT))
 
 
-def score_chart(
+def score_spec(
     points: Sequence[dict[str, Any]],
     *,
     recognisers: Sequence[str],
@@ -63,7 +58,7 @@ def score_chart(
     against: Literal["step", "time"],
     percent: bool,
     legend: bool = False,
-) -> alt.Chart:
+) -> Spec:
     """An error rate or a loss against training step or time, one line a run and split.
 
     `points` hold run, recogniser, split, step, seconds and value. Colour tells recognisers apart, the dash tells
@@ -74,7 +69,7 @@ def score_chart(
         points = [{**p, "time": None if p["seconds"] is None else p["seconds"] / per_unit} for p in points]
         x = alt.X("time:Q", title=f"training time ({unit})", axis=alt.Axis(grid=False, tickCount=5))
     else:
-        x = alt.X("step:Q", title="training step", **_step_axis(p["step"] for p in points))
+        x = alt.X("step:Q", title="training step", **_step_axis([p["step"] for p in points]))
     splits = ["dev", "test", "train"]
     form = ".1%" if percent else ".3f"
     colour = alt.Color(
@@ -95,11 +90,11 @@ def score_chart(
         alt.Tooltip("value:Q", title=title, format=form),
     ]
     axis = alt.Axis(format="%", tickCount=6) if percent else alt.Axis(tickCount=6)
-    base = alt.Chart(alt.Data(values=list(points))).encode(
+    base = alt.Chart(alt.InlineData(values=list(points))).encode(
         x=x, y=alt.Y("value:Q", title=title, axis=axis), color=colour, detail="run:N"
     )
     lines = base.mark_line(strokeWidth=1.6).encode(strokeDash=dash)
     dots = base.mark_point(filled=True, size=22).encode(
         tooltip=tooltip, opacity=alt.condition("datum.split == 'train'", alt.value(0), alt.value(1))
     )
-    return alt.layer(lines, dots).properties(width=PLOT, height=int(PLOT * 0.72))
+    return to_spec(alt.LayerChart(layer=[lines, dots], width=CURVE_WIDTH, height=CURVE_HEIGHT))

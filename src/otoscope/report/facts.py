@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from otoscope.report.folder import StudyFolder
+from otoscope.report.summary import rate
 
 __all__ = ["run_facts", "study_facts"]
 
@@ -33,24 +34,20 @@ def study_facts(study: StudyFolder) -> list[tuple[str, str]]:
         ("Versions", _text(versions)),
         ("Revision", _text(manifest.get("git"))),
         ("Command", _text(manifest.get("command"))),
+        *_recipes(study),
     ]
     return [(label, text or NOT_RECORDED) for label, text in facts]
 
 
 def run_facts(study: StudyFolder) -> list[dict[str, str]]:
-    """One row a run: parameters, checkpoints, training time, final scores, recipe."""
-    told = {}
-    for entry in study.manifest.get("recognisers") or []:
-        if isinstance(entry, Mapping):
-            seed = str(entry.get("seed", 0)).removeprefix("seed")
-            told[f"{entry.get('name')}/seed{seed}"] = entry
+    """One row a run: parameters, checkpoints, training time, final scores."""
+    told = _described(study)
     rows = []
     for run in study.results.runs:
         about = told.get(run, {})
         scores, steps = study.results.wer(run), study.results.steps(run)
         seconds = float(study.results.training(run)["seconds"].values[-1])
         parameters = about.get("parameters")
-        rest = {k: v for k, v in about.items() if k not in {"name", "seed", "parameters"}}
         rows.append(
             {
                 "run": run,
@@ -60,10 +57,24 @@ def run_facts(study: StudyFolder) -> list[dict[str, str]]:
                 **{
                     name: _rate(scores[name].values.tolist()) for name in ("dev_wer", "dev_cer", "test_wer", "test_cer")
                 },
-                "recipe": _text(rest.get("recipe", rest)) or NOT_RECORDED,
             }
         )
     return rows
+
+
+def _described(study: StudyFolder) -> dict[str, Mapping[str, Any]]:
+    """The manifest's entry of each run."""
+    entries = [e for e in study.manifest.get("recognisers") or [] if isinstance(e, Mapping)]
+    return {f"{e.get('name')}/seed{str(e.get('seed', 0)).removeprefix('seed')}": e for e in entries}
+
+
+def _recipes(study: StudyFolder) -> list[tuple[str, str]]:
+    """How each recogniser was trained; seeds that share a recipe share a line."""
+    recipes: dict[tuple[str, str], None] = {}
+    for run, entry in _described(study).items():
+        rest = {k: v for k, v in entry.items() if k not in {"name", "seed", "parameters"}}
+        recipes[f"Recipe of {run.rpartition('/')[0]}", _text(rest.get("recipe", rest))] = None
+    return list(recipes)
 
 
 def _corpus(corpus: Mapping[str, Any], attrs: Mapping[str, Any]) -> str:
@@ -107,7 +118,7 @@ def _duration(value: object) -> str:
 
 def _rate(values: list[float]) -> str:
     known = [v for v in values if v == v]
-    return f"{known[-1]:.1%}" if known else "–"
+    return rate(known[-1]) if known else "–"
 
 
 def _text(value: object) -> str:

@@ -8,18 +8,18 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import altair as alt
 import vl_convert
 
-from otoscope.report.curves import layer_chart, score_chart
-from otoscope.report.matrices import matrix_chart
+from otoscope.report.curves import layer_spec, score_spec
+from otoscope.report.matrices import fill_matrix, matrix_spec
 from otoscope.report.payload import Payload, curve_points, default_pairs, default_runs, matrix_cells
-from otoscope.report.theme import CONFIG
+from otoscope.report.specs import Spec, grid, with_rows
+from otoscope.report.summary import rate
 
 __all__ = ["write_atomically", "write_figures"]
 
-AnyChart = alt.Chart | alt.LayerChart | alt.ConcatChart
 COLUMNS = 3
+SCORES = (("wer", "word error rate", True), ("cer", "character error rate", True), ("loss", "CTC loss", False))
 CURVES = {"to_final": "similarity to final state", "to_previous": "similarity to previous checkpoint"}
 
 
@@ -27,9 +27,8 @@ def write_figures(folder: Path, payload: Payload, scores: Sequence[dict[str, Any
     """Write every figure below `folder` and return the paths, SVG first."""
     folder.mkdir(parents=True, exist_ok=True)
     written = []
-    for name, chart in _charts(payload, scores):
-        spec = chart.configure(**CONFIG).properties(background="white").to_dict()
-        svg = vl_convert.vegalite_to_svg(spec)
+    for name, charts in _figures(payload, scores):
+        svg = vl_convert.vegalite_to_svg(grid(charts, columns=COLUMNS))
         stem = re.sub(r"[^\w.-]+", "_", name)
         written.append(write_atomically(folder / f"{stem}.svg", svg.encode()))
         written.append(write_atomically(folder / f"{stem}.png", vl_convert.svg_to_png(svg, scale=2)))
@@ -48,99 +47,94 @@ def write_atomically(path: Path, content: bytes) -> Path:
     return path
 
 
-def _charts(payload: Payload, scores: Sequence[dict[str, Any]]) -> Iterator[tuple[str, alt.ConcatChart]]:
+def _figures(payload: Payload, scores: Sequence[dict[str, Any]]) -> Iterator[tuple[str, list[Spec]]]:
+    """Each figure's name and its charts."""
     names = [r["name"] for r in payload["recognisers"]]
     for quantity, title, percent in SCORES:
         points = [p for p in scores if p["quantity"] == quantity]
         if points:
-            both = [
-                score_chart(points, recognisers=names, title=title, against=x, percent=percent, legend=True)
-                for x in ("step", "time")
-            ]
-            yield quantity, _row(both)
-    runs, about = list(payload["runs"]), payload["runs"]
-    first = default_runs(payload)
+            yield (
+                quantity,
+                [
+                    score_spec(points, recognisers=names, title=title, against="step", percent=percent, legend=True),
+                    score_spec(points, recognisers=names, title=title, against="time", percent=percent, legend=True),
+                ],
+            )
+    runs = payload["runs"]
+    steps = sorted({step for run in runs.values() for step in run["steps"]})
+    matrix = matrix_spec(lowest=payload["lowest"], legend=True)
+    curves = {kind: layer_spec(steps=steps, lowest=payload["lowest"], y_title=y) for kind, y in CURVES.items()}
     for measure in payload["measures"]:
-        final = {run: payload["within"].get(run, {}).get(str(about[run]["steps"][-1]), {}) for run in runs}
         yield (
             f"within-{measure}",
-            _row(
-                _matrix(payload, final[run].get(measure), measure, run, run, [f"{run}, {measure}", _at(about[run])])
+            [
+                _matrix(matrix, payload, _table(payload, "within", run, -1, measure), measure, run, run, _at(runs[run]))
                 for run in runs
-            ),
+            ],
         )
-        for kind, y_title in CURVES.items():
-            charts = [
-                layer_chart(
-                    curve_points(payload, kind, run, measure),
-                    steps=about[run]["steps"],
-                    lowest=payload["lowest"],
-                    title=f"{run}, {measure}",
-                    y_title=y_title,
+        for kind, spec in curves.items():
+            shown = [run for run in runs if run in payload[kind]]
+            if shown:
+                yield (
+                    f"{kind}-{measure}",
+                    [with_rows(spec, curve_points(payload, kind, run, measure), f"{run}, {measure}") for run in shown],
                 )
-                for run in runs
-                if run in payload[kind]
-            ]
-            if charts:
-                yield f"{kind}-{measure}", _row(charts)
-        pairs = [
-            _matrix(
-                payload,
-                pair["final"].get(measure),
-                measure,
-                pair["x"],
-                pair["y"],
-                f"{pair['x']} and {pair['y']}, {measure}",
-                best=True,
-            )
-            for pair in default_pairs(payload, first)
-            if "final" in pair
-        ]
+        pairs = [pair for pair in default_pairs(payload, default_runs(payload)) if "final" in pair]
         if pairs:
-            yield f"across-{measure}", _row(pairs)
-        yield f"baselines-{measure}", _row(_baselines(payload, measure, first))
+            yield (
+                f"across-{measure}",
+                [
+                    _matrix(
+                        matrix, payload, p["final"][measure], measure, p["x"], p["y"], "final checkpoints", best=True
+                    )
+                    for p in pairs
+                ],
+            )
+        yield (
+            f"baselines-{measure}",
+            [
+                _matrix(matrix, payload, _table(payload, kind, run, k, measure), measure, run, run, what)
+                for run in default_runs(payload)
+                for kind, k, what in BASELINES
+            ],
+        )
 
 
-SCORES = (("wer", "word error rate", True), ("cer", "character error rate", True), ("loss", "CTC loss", False))
+BASELINES = (
+    ("within", -1, "trained"),
+    ("within", 0, "untrained"),
+    ("shuffled", -1, "trained, utterances shuffled"),
+)
 
 
-def _baselines(payload: Payload, measure: str, runs: Sequence[str]) -> Iterator[AnyChart]:
-    for run in runs:
-        steps = payload["runs"][run]["steps"]
-        for kind, step, title in (
-            ("within", steps[-1], "trained"),
-            ("within", steps[0], "untrained"),
-            ("shuffled", steps[-1], "trained, utterances shuffled"),
-        ):
-            table = payload[kind].get(run, {}).get(str(step), {}).get(measure)
-            yield _matrix(payload, table, measure, run, run, [f"{run}, {measure}", f"{title} (step {step:,})"])
+def _table(payload: Payload, kind: str, run: str, k: int, measure: str) -> Sequence[Any] | None:
+    at = payload[kind].get(run, {}).get(str(payload["runs"][run]["steps"][k]), {})
+    table: Sequence[Any] | None = at.get(measure)
+    return table
 
 
 def _matrix(
+    spec: Spec,
     payload: Payload,
     table: Sequence[Any] | None,
     measure: str,
     run_x: str,
     run_y: str,
-    title: str | list[str],
+    subtitle: str,
     *,
     best: bool = False,
-) -> alt.LayerChart:
+) -> Spec:
     of = payload["runs"]
-    return matrix_chart(
+    names = run_x if run_x == run_y else f"{run_x} and {run_y}"
+    return fill_matrix(
+        spec,
         matrix_cells(payload, table, measure, run_x, run_y, mark_best=best),
-        lowest=payload["lowest"],
-        title=title,
+        title=[f"{names}, {measure}", subtitle],
         row_title=f"{of[run_x]['recogniser']} layer",
         column_title=f"{of[run_y]['recogniser']} layer",
-        legend=True,
     )
 
 
 def _at(run: dict[str, Any]) -> str:
     wer = next((v for v in reversed(run["test_wer"]) if v is not None), None)
-    return f"step {run['steps'][-1]:,}" + (f", test WER {wer:.1%}" if wer is not None else "")
-
-
-def _row(charts: Any) -> alt.ConcatChart:
-    return alt.concat(*charts, columns=COLUMNS, spacing=24).resolve_scale(color="independent", x="independent")
+    return f"step {run['steps'][-1]:,}" + (f", test WER {rate(wer)}" if wer is not None else "")

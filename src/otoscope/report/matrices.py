@@ -7,9 +7,10 @@ from typing import Any
 
 import altair as alt
 
-from otoscope.report.theme import MISSING, PLOT, colour_scale
+from otoscope.report.specs import Spec, to_spec, with_rows
+from otoscope.report.theme import MATRIX_SIDE, MISSING, colour_scale
 
-__all__ = ["matrix_chart", "matrix_rows"]
+__all__ = ["fill_matrix", "matrix_rows", "matrix_spec"]
 
 _TOOLTIP = """{
   'row': datum.layer_x,
@@ -39,41 +40,33 @@ def matrix_rows(
     return cells
 
 
-def matrix_chart(
-    cells: Sequence[dict[str, Any]],
-    *,
-    lowest: float,
-    title: str | list[str] = "",
-    row_title: str = "layer",
-    column_title: str = "layer",
-    legend: bool = False,
-    size: int = PLOT,
-) -> alt.LayerChart:
+def matrix_spec(*, lowest: float, legend: bool = False) -> Spec:
     """A heatmap with the input side at the lower left; grey cells with a cross were not computed.
 
-    `lowest` is the lowest similarity of the whole study, which fixes the colours for all its heatmaps.
+    The specification comes without data, for `fill_matrix` or the page's script to fill. `lowest` is the lowest
+    similarity of the whole study, which fixes the colours for all its heatmaps.
     """
     domain, colours = colour_scale(lowest)
     columns = alt.X(
         "layer_y:N",
-        title=column_title,
+        title="layer",
         sort=alt.EncodingSortField("j", op="min"),
-        axis=alt.Axis(labelAngle=-60, labelLimit=80, ticks=False, domain=False),
+        axis=alt.Axis(labelAngle=0, labelLimit=80, ticks=False, domain=False),
     )
     rows = alt.Y(
         "layer_x:N",
-        title=row_title,
+        title="layer",
         sort=alt.EncodingSortField("i", op="min", order="descending"),
         axis=alt.Axis(labelLimit=80, ticks=False, domain=False),
     )
-    bar = alt.Legend(title="similarity", gradientLength=size, values=[0, 0.25, 0.5, 0.75, 1])
+    bar = alt.Legend(title="similarity", gradientLength=MATRIX_SIDE, values=[0, 0.25, 0.5, 0.75, 1])
     known = alt.Color(
         "value:Q",
         scale=alt.Scale(domain=domain, range=colours, clamp=True, interpolate="lab"),
         legend=bar if legend else None,
     )
     # No layer filters its rows: Vega-Lite can only keep one order of the layers where all see the same data.
-    base = alt.Chart(alt.Data(values=list(cells))).encode(x=columns, y=rows)
+    base = alt.Chart(alt.NamedData("rows")).encode(x=columns, y=rows)
     is_known = "isValid(datum.value)"
     tiles = base.mark_rect(tooltip=alt.ExprRef(_TOOLTIP)).encode(
         color=alt.condition(is_known, known, alt.value(MISSING))
@@ -84,4 +77,22 @@ def matrix_chart(
     best = base.mark_point(size=26, filled=True, fill="white", stroke="black", strokeWidth=1, tooltip=None).encode(
         opacity=alt.condition("datum.best", alt.value(1), alt.value(0))
     )
-    return alt.layer(tiles, crosses, best).properties(width=size, height=size, title=title)
+    return to_spec(alt.LayerChart(layer=[tiles, crosses, best], width=MATRIX_SIDE, height=MATRIX_SIDE))
+
+
+def fill_matrix(
+    spec: Spec, cells: Sequence[dict[str, Any]], *, title: str | list[str], row_title: str, column_title: str
+) -> Spec:
+    """A copy of `matrix_spec` with its cells and titles; the page's script does the same."""
+    filled = with_rows(spec, cells, title)
+    # Whole pixels for each cell: a fraction would let the page show through as lines between them.
+    filled["width"], filled["height"] = (_side(len({cell[k] for cell in cells})) for k in ("j", "i"))
+    slanted = any(len(cell["layer_y"]) > 3 for cell in cells)
+    for layer in filled["layer"]:
+        layer["encoding"]["y"]["title"], layer["encoding"]["x"]["title"] = row_title, column_title
+        layer["encoding"]["x"]["axis"]["labelAngle"] = -60 if slanted else 0
+    return filled
+
+
+def _side(layers: int) -> int:
+    return layers * round(MATRIX_SIDE / layers) if layers else MATRIX_SIDE

@@ -6,24 +6,26 @@ import json
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jinja2
 import markupsafe
 import vl_convert
 
-from otoscope.report.curves import layer_chart, score_chart
+from otoscope.report.curves import layer_spec, score_spec
 from otoscope.report.facts import run_facts, study_facts
 from otoscope.report.figures import CURVES, SCORES, write_atomically, write_figures
 from otoscope.report.folder import StudyFolder
-from otoscope.report.matrices import matrix_chart
+from otoscope.report.matrices import matrix_spec
 from otoscope.report.methods import method_notes
 from otoscope.report.payload import Payload, build_payload, default_runs
 from otoscope.report.scores import score_points
-from otoscope.report.summary import off_diagonal, summarise
+from otoscope.report.summary import off_diagonal, plain, summarise
 from otoscope.report.theme import BELOW_ZERO, CATEGORIES, CONFIG, MISSING, SEQUENCE
 
 __all__ = ["write_report"]
+
+AXES: tuple[Literal["step", "time"], ...] = ("step", "time")
 
 
 def write_report(folder: Path | str) -> Path:
@@ -50,13 +52,14 @@ def _page(study: StudyFolder, payload: Payload, scores: list[dict[str, Any]]) ->
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters["number"] = lambda v: "–" if v is None else f"{v:.3f}".replace("-", "−")
+    environment.filters["number"] = lambda v: "–" if v is None else plain(v, 3)
     bundle = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
     attrs = study.results.dataset.attrs
     return environment.from_string((assets / "page.html").read_text(encoding="utf-8")).render(
         title=attrs.get("title") or f"Study of {', '.join(r['name'] for r in payload['recognisers'])}",
         created=attrs.get("created", ""),
         findings=summarise(payload),
+        counts=_counts(payload),
         facts=study_facts(study),
         recognisers=run_facts(study),
         payload=payload,
@@ -85,17 +88,18 @@ def _specs(payload: Payload, scores: list[dict[str, Any]]) -> dict[str, Any]:
     fixed = {}
     for quantity, title, percent in SCORES:
         points = [p for p in scores if p["quantity"] == quantity]
-        for against in ("step", "time") if points else ():
-            chart = score_chart(points, recognisers=names, title=title, against=against, percent=percent)
-            fixed[f"{quantity}-{against}"] = chart.to_dict()
-    curves = {
-        kind: layer_chart([], steps=steps, lowest=payload["lowest"], y_title=title).to_dict()
-        for kind, title in CURVES.items()
-    }
-    matrix = matrix_chart([], lowest=payload["lowest"]).to_dict()
-    for spec in (matrix, *curves.values()):
-        spec["data"] = {"name": "rows"}
-    return {"config": CONFIG, "matrix": matrix, **curves, "scores": fixed}
+        for against in AXES if points else ():
+            fixed[f"{quantity}-{against}"] = score_spec(
+                points, recognisers=names, title=title, against=against, percent=percent
+            )
+    curves = {kind: layer_spec(steps=steps, lowest=payload["lowest"], y_title=title) for kind, title in CURVES.items()}
+    return {"config": CONFIG, "matrix": matrix_spec(lowest=payload["lowest"]), **curves, "scores": fixed}
+
+
+def _counts(payload: Payload) -> str:
+    counted = (("run", payload["runs"]), ("recogniser", payload["recognisers"]), ("measure", payload["measures"]))
+    runs, recognisers, measures = (f"{len(c)} {name}{'' if len(c) == 1 else 's'}" for name, c in counted)
+    return f"{runs} of {recognisers}, {measures} of similarity between layers"
 
 
 def _baseline_table(payload: Payload) -> list[dict[str, Any]]:

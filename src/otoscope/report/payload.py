@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import xarray as xr
 
@@ -35,16 +35,18 @@ def build_payload(results: Results) -> Payload:
         "to_final": {},
         "to_previous": {},
     }
-    for kind, read in (("within", results.within), ("shuffled", results.shuffled)):
-        for run, step, _, _ in results.compared(kind):
-            at = payload[kind].setdefault(run, {})
+    for square, read in (("within", results.within), ("shuffled", results.shuffled)):
+        for run, step, _, _ in results.compared(square):
+            at = payload[square].setdefault(run, {})
             at[str(step)] = {m: _table(read(run, step, m)) for m in measures}
-    for kind in ("to_final", "to_previous"):
+    references: tuple[Literal["to_final", "to_previous"], ...] = ("to_final", "to_previous")
+    for kind in references:
         for run in dict.fromkeys(run for run, *_ in results.compared(kind)):
             payload[kind][run] = {m: _table(results.curve(kind, run, m)) for m in measures}
+    states: tuple[tuple[Literal["first", "final"], int], ...] = (("first", 0), ("final", -1))
     pairs: dict[tuple[str, str], Payload] = {}
     for x, step_x, y, step_y in results.compared("across"):
-        for when, at in (("first", 0), ("final", -1)):
+        for when, at in states:
             if (step_x, step_y) == (results.steps(x)[at], results.steps(y)[at]):
                 tables = {m: _table(results.across(x, y, m, when)) for m in measures}
                 pairs.setdefault((x, y), {"x": x, "y": y})[when] = tables

@@ -10,7 +10,7 @@ from typing import Any
 
 from otoscope.report.payload import Payload, default_runs
 
-__all__ = ["Finding", "off_diagonal", "summarise"]
+__all__ = ["Finding", "off_diagonal", "plain", "rate", "summarise"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +54,9 @@ def _error_rates(payload: Payload) -> Finding:
         for split in ("test", "dev"):
             finals = [v for v in (_last(run[f"{split}_wer"]) for run in runs) if v is not None]
             if finals:
-                spread = (
-                    f" ({min(finals):.1%} to {max(finals):.1%} over {len(finals)} seeds)" if len(finals) > 1 else ""
-                )
-                parts.append(f"{fmean(finals):.1%} {split} WER{spread}")
+                low, high = rate(min(finals)), rate(max(finals))
+                spread = f" (mean of {len(finals)} seeds, {low} to {high})" if len(finals) > 1 else ""
+                parts.append(f"{rate(fmean(finals))} {split} WER{spread}")
         seconds = [v for v in (_last(run["seconds"]) for run in runs) if v is not None]
         after = f"{max(run['steps'][-1] for run in runs):,} steps"
         spent = f" and {fmean(seconds) / 60:.1f} minutes of training" if seconds else ""
@@ -76,8 +75,8 @@ def _neighbours(payload: Payload, run: str, measure: str) -> str:
         return f"{name}: no neighbouring layers compared at the final checkpoint."
     most, least = max(pairs), min(pairs)
     if len(pairs) == 1:
-        return f"{name}: {most[1]} and {most[2]} read {most[0]:.2f}."
-    alike, unlike = (f"{x} and {y} ({value:.2f})" for value, x, y in (most, least))
+        return f"{name}: {most[1]} and {most[2]} read {plain(most[0])}."
+    alike, unlike = (f"{x} and {y} ({plain(value)})" for value, x, y in (most, least))
     return f"{name}: most alike are {alike}, least {unlike}."
 
 
@@ -91,8 +90,8 @@ def _movement(payload: Payload, run: str, measure: str) -> str:
         return f"{name}: the untrained and the final state were not compared."
     (low, furthest), (high, least) = moved[0], moved[-1]
     if len(moved) == 1:
-        return f"{name}: {furthest} reads {low:.2f} against its untrained state."
-    return f"{name}: furthest from its untrained state is {furthest} ({low:.2f}), nearest {least} ({high:.2f})."
+        return f"{name}: {furthest} reads {plain(low)} against its untrained state."
+    return f"{name}: furthest from its untrained state is {furthest} ({plain(low)}), nearest {least} ({plain(high)})."
 
 
 def _shuffled(payload: Payload) -> list[str]:
@@ -102,13 +101,27 @@ def _shuffled(payload: Payload) -> list[str]:
         values = [v for table in tables for line in table[0] for v in line if v is not None]
         if values:
             worst = max(values, key=abs)
-            sentences.append(f"{measure}: {_signed(fmean(values))} on average, {_signed(worst)} at most.")
+            sentences.append(f"{measure}: {plain(fmean(values), 3)} on average, {plain(worst, 3)} at most.")
     return sentences or ["No shuffled baseline was computed."]
 
 
-def _signed(value: float) -> str:
-    text = f"{value:.3f}"
-    return "0.000" if float(text) == 0 else text.replace("-", "−")
+def rate(value: float) -> str:
+    """An error rate in per cent.
+
+    >>> rate(0.215)
+    '21.5 %'
+    """
+    return f"{100 * value:.1f} %"
+
+
+def plain(value: float, decimals: int = 2) -> str:
+    """A number with a true minus sign, and none before zero.
+
+    >>> plain(-0.001), plain(-0.25)
+    ('0.00', '−0.25')
+    """
+    text = f"{value:.{decimals}f}"
+    return text.replace("-", "" if float(text) == 0 else "−")
 
 
 def _last(values: Sequence[float | None]) -> float | None:

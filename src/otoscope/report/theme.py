@@ -6,10 +6,25 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-__all__ = ["CATEGORIES", "CONFIG", "MISSING", "PLOT", "SEQUENCE", "colour_scale", "step_ticks", "time_unit"]
+__all__ = [
+    "CATEGORIES",
+    "CONFIG",
+    "CURVE_HEIGHT",
+    "CURVE_WIDTH",
+    "MATRIX_SIDE",
+    "MISSING",
+    "MUTED",
+    "SEQUENCE",
+    "colour_scale",
+    "step_ticks",
+    "time_unit",
+]
 
-PLOT = 250
-"""Side of a heatmap's plotting area, in pixels."""
+MATRIX_SIDE = 280
+"""Side of a heatmap, in pixels."""
+
+CURVE_WIDTH, CURVE_HEIGHT = 260, 195
+"""Plotting area of a curve, in pixels."""
 
 # Okabe and Ito's palette, told apart with every common colour vision.
 CATEGORIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#6a51a3", "#7a7a7a")

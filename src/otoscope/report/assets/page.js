@@ -45,10 +45,14 @@
   }
 
   function matrixSpec(runX, runY) {
-    const spec = structuredClone(specs.matrix);
+    const spec = structuredClone(specs.matrix), side = specs.matrix.width;
+    const rows = runs[runX].labels, columns = runs[runY].labels;
+    spec.width = columns.length * Math.round(side / columns.length);
+    spec.height = rows.length * Math.round(side / rows.length);
     for (const layer of spec.layer) {
       layer.encoding.y.title = `${runs[runX].recogniser} layer`;
       layer.encoding.x.title = `${runs[runY].recogniser} layer`;
+      layer.encoding.x.axis.labelAngle = columns.some((name) => name.length > 3) ? -60 : 0;
     }
     return spec;
   }
