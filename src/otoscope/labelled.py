@@ -57,7 +57,7 @@ def similarity(
     if not chosen or len({m.name for m in chosen}) < len(chosen):
         raise MeasureError(f"expected one or more different measures, got {measure!r}")
     moments = _moments(views, utterances, layers_x, layers_y)
-    rows, columns = _axis(moments, layers_x), _axis(moments, layers_y)
+    rows, columns = _axis(moments.widths, layers_x), _axis(moments.widths, layers_y)
     lacking = [(x, y) for x in rows for y in columns if not moments.has_pair(x, y)]
     if lacking:
         raise MeasureError(
@@ -82,17 +82,17 @@ def _moments(
         return views
     pairs = None
     if isinstance(views, Mapping) and (layers_x is not None or layers_y is not None):
-        rows, columns = (list(views if names is None else names) for names in (layers_x, layers_y))
+        rows, columns = (_axis(views, names) for names in (layers_x, layers_y))
         views = {name: x for name, x in views.items() if name in rows or name in columns}
         pairs = [(x, y) for x in rows for y in columns]
     return Moments.of(views, utterances=utterances, pairs=pairs)
 
 
-def _axis(moments: Moments, names: Sequence[str] | None) -> list[str]:
-    chosen = list(moments.widths if names is None else names)
-    unknown = [name for name in chosen if name not in moments.widths]
+def _axis(there: Mapping[str, object], names: Sequence[str] | None) -> list[str]:
+    chosen = list(there if names is None else names)
+    unknown = [name for name in chosen if name not in there]
     if unknown or not chosen:
-        raise MeasureError(f"no layers {unknown or 'asked for'}; there are {', '.join(moments.widths)}")
+        raise MeasureError(f"no layers {unknown or 'asked for'}; there are {', '.join(there)}")
     return chosen
 
 

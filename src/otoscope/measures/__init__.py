@@ -6,8 +6,21 @@ from otoscope.measures.cca import cca
 from otoscope.measures.cka import cka
 from otoscope.measures.moments import Moments
 from otoscope.measures.pwcca import pwcca
-from otoscope.measures.registry import Measure
+from otoscope.measures.registry import Measure, get, names, register
 from otoscope.measures.result import Similarity
 from otoscope.measures.svcca import svcca
 
-__all__ = ["Accumulator", "Measure", "Moments", "Similarity", "cca", "cka", "pwcca", "registry", "svcca"]
+__all__ = [
+    "Accumulator",
+    "Measure",
+    "Moments",
+    "Similarity",
+    "cca",
+    "cka",
+    "get",
+    "names",
+    "pwcca",
+    "register",
+    "registry",
+    "svcca",
+]

@@ -104,8 +104,7 @@ class PairBlock(Sums):
             return cls(z(p, q), z(()), z(q), z(p), None, None, None, None)
         return cls(z(p, q), z(()), z(q), z(p), z(p, q), z(p), z(q), z(()))
 
-    @property
-    def T(self) -> PairBlock:
+    def transposed(self) -> PairBlock:
         """The same pair seen from y."""
         spread = None if self.spread is None else self.spread.T
         return PairBlock(

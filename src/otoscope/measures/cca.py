@@ -53,9 +53,10 @@ def compute(moments: Moments, x: str, y: str) -> Similarity:
     """`cca` of two layers of the moments; errors as there."""
     units = (moments.widths[x], moments.widths[y])
     check_enough_frames("cca", moments.frames, units)
-    ranks = (spectrum(moments, x).rank, spectrum(moments, y).rank)
+    X, Y = spectrum(moments, x), spectrum(moments, y)
+    ranks = (X.rank, Y.rank)
     check_enough_frames("cca", moments.frames, units, ranks)
-    correlations = torch.linalg.svdvals(whitened_cross(moments, x, y, *ranks))
+    correlations = torch.linalg.svdvals(whitened_cross(moments, x, y, X, Y, *ranks))
     return Similarity(
         measure="cca",
         value=float(correlations.mean()),

@@ -33,13 +33,6 @@ class Chunk:
     groups: Sequence[tuple[int, int]]
     utterances: bool
 
-    def slices(self) -> Iterator[tuple[int, int, slice]]:
-        """(length, count, frames) of each group."""
-        start = 0
-        for length, count in self.groups:
-            yield length, count, slice(start, start + length * count)
-            start += length * count
-
 
 def read_chunk(
     views: Mapping[str, Array],
@@ -52,25 +45,24 @@ def read_chunk(
     counts = sorted(lengths) if lengths is not None else [n]
     groups = [(length, counts.count(length)) for length in sorted(set(counts))]
     order = _by_length(lengths, device) if len(groups) > 1 and lengths is not None else None
-    per_frame = torch.repeat_interleave(torch.tensor(counts, device=device))
     size = torch.tensor(counts, dtype=torch.float64, device=device)
     chunk = Chunk({}, {}, {}, {}, {}, groups, lengths is not None)
     new: dict[str, torch.Tensor] = {}
     for name, view in views.items():
         x, eps = float64(view, device), resolution(view)
-        storage = (x * x).sum(0) * eps**2
+        storage = (torch.linalg.vector_norm(x, dim=0) * eps) ** 2
         new[name] = origin = origins[name] if name in origins else x.mean(0)
         x -= origin
         if order is not None:
             x = x[order]
-        a = (x * x).sum(1)
+        a = torch.linalg.vector_norm(x, dim=1) ** 2
         energy = a.sum()
         if not bool(energy.isfinite()):
             _refuse(name, view)
         weighted = between = None
         if lengths is not None:
-            s = torch.zeros(len(counts), x.shape[1], dtype=torch.float64, device=device).index_add_(0, per_frame, x)
-            chunk.sums[name], chunk.along[name] = s, torch.linalg.vecdot(x, s[per_frame])
+            s, along = _sum_utterances(x, groups)
+            chunk.sums[name], chunk.along[name] = s, along
             weighted, between = size @ s, (s * s).sum()
         chunk.frames[name], chunk.norms[name] = x, a
         resolved = torch.tensor(n * min(eps, FLOAT32) ** 2, dtype=torch.float64, device=device)
@@ -93,7 +85,7 @@ def sum_pairs(chunk: Chunk, pairs: Sequence[tuple[str, str]]) -> Iterator[tuple[
             cross = torch.zeros(X.shape[1], Y.shape[1], dtype=torch.float64, device=X.device)
             spread = chunk.sums[x].T @ chunk.sums[y]
             within = inner[names.index(x), names.index(y)].clone()
-            for (length, _, span), gram in zip(chunk.slices(), use_gram, strict=True):
+            for (length, _, span), gram in zip(_slices(chunk.groups), use_gram, strict=True):
                 steps = [span] if gram else [slice(i, i + length) for i in range(span.start, span.stop, length)]
                 for step in steps:
                     A = X[step].T @ Y[step]
@@ -111,7 +103,7 @@ def _gram_products(chunk: Chunk, use_gram: Sequence[bool]) -> torch.Tensor:
     """Σ_u ⟨X_uX_uᵀ, Y_uY_uᵀ⟩ = Σ_u ‖A_u‖² for all layers at once: each layer's Gram is shared by its pairs."""
     layers = list(chunk.frames.values())
     total = torch.zeros(len(layers), len(layers), dtype=torch.float64, device=layers[0].device)
-    for (length, count, span), gram in zip(chunk.slices(), use_gram, strict=True):
+    for (length, count, span), gram in zip(_slices(chunk.groups), use_gram, strict=True):
         if not gram:
             continue
         X = [x[span].view(count, length, -1) for x in layers]
@@ -129,6 +121,25 @@ def _gram_is_cheaper(length: int, chunk: Chunk, pairs: Sequence[tuple[str, str]]
     width = {name: x.shape[1] for name, x in chunk.frames.items()}
     gram = length**2 * (sum(width.values()) + len(width) ** 2)
     return gram <= MEMORY_BOUND * sum(width[x] * width[y] for x, y in pairs)
+
+
+def _slices(groups: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int, slice]]:
+    """(length, count, frames) of each group."""
+    start = 0
+    for length, count in groups:
+        yield length, count, slice(start, start + length * count)
+        start += length * count
+
+
+def _sum_utterances(x: torch.Tensor, groups: Sequence[tuple[int, int]]) -> tuple[torch.Tensor, torch.Tensor]:
+    """s_u of each utterance, and x_s · s_u of each frame."""
+    sums, along = [], []
+    for length, count, span in _slices(groups):
+        utterances = x[span].view(count, length, -1)
+        s = utterances.sum(1)
+        sums.append(s)
+        along.append(torch.bmm(utterances, s[:, :, None]).flatten())
+    return torch.cat(sums), torch.cat(along)
 
 
 def _by_length(lengths: Sequence[int], device: torch.device) -> torch.Tensor:

@@ -6,6 +6,8 @@ import math
 from functools import partial
 from typing import Literal, get_args
 
+import torch
+
 from otoscope.errors import MeasureError
 from otoscope.measures.blocks import LayerBlock, PairBlock
 from otoscope.measures.checks import Array, Utterances
@@ -102,7 +104,7 @@ def compute(
 
 def _inner(moments: Moments, pair: PairBlock, x: LayerBlock, y: LayerBlock, estimator: Estimator) -> float:
     """S(x, y) of centred sums."""
-    n, whole = moments.frames, float((pair.cross**2).sum())
+    n, whole = moments.frames, _square(pair)
     if estimator == "biased":
         return whole
     if estimator == "debiased":
@@ -112,10 +114,14 @@ def _inner(moments: Moments, pair: PairBlock, x: LayerBlock, y: LayerBlock, esti
     return whole - float(pair.within) - between / (n * n - moments.squares)
 
 
+def _square(pair: PairBlock) -> float:
+    return float(torch.linalg.vector_norm(pair.cross)) ** 2
+
+
 def _self_similarity(moments: Moments, name: str, estimator: Estimator) -> float:
     def compute_self() -> float:
         layer, pair = moments.layer(name), moments.pair(name, name)
-        value, whole = _inner(moments, pair, layer, layer, estimator), float((pair.cross**2).sum())
+        value, whole = _inner(moments, pair, layer, layer, estimator), _square(pair)
         # S is a squared norm; what is left of ‖A‖² below this is rounding.
         if not value > 1e-12 * whole:
             raise MeasureError(

@@ -143,7 +143,7 @@ class Moments:
         """The sums of a pair, with exactly centred features."""
         self._check_measurable(x, y)
         if (x, y) not in self.blocks:
-            return self.pair(y, x).T
+            return self.pair(y, x).transposed()
         X, Y = self.layers[x], self.layers[y]
         return self.blocks[x, y].moved(X.total / self.frames, Y.total / self.frames, X, Y, self.frames, self.squares)
 

@@ -56,12 +56,13 @@ def compute(moments: Moments, x: str, y: str) -> Similarity:
     """`pwcca` of two layers of the moments, the first weighs; errors as there."""
     units = (moments.widths[x], moments.widths[y])
     check_enough_frames("pwcca", moments.frames, units)
-    X, ranks = spectrum(moments, x), (spectrum(moments, x).rank, spectrum(moments, y).rank)
+    X, Y = spectrum(moments, x), spectrum(moments, y)
+    ranks = (X.rank, Y.rank)
     check_enough_frames("pwcca", moments.frames, units, ranks)
-    U, correlations, _ = torch.linalg.svd(whitened_cross(moments, x, y, *ranks), full_matrices=False)
-    U = _principal_among_equal(U, correlations, X.values)
-    # ⟨h_i, x_j⟩ = u_iᵀ Λ^(1/2) V_jᵀ: the variates are X̃ V Λ^(-1/2) u_i, and X̃ᵀX̃ = V Λ Vᵀ.
-    weights = (U.T @ (X.values.sqrt()[:, None] * X.vectors.T)).abs().sum(1)
+    U, correlations, _ = torch.linalg.svd(whitened_cross(moments, x, y, X, Y, *ranks), full_matrices=False)
+    # The variates are X̃ D⁻¹ V Λ^(-1/2) u_i and X̃ᵀX̃ = D V Λ Vᵀ D, so ⟨h_i, x_j⟩ = u_iᵀ Λ^(1/2) V_jᵀ d_j.
+    units_of_x = X.values.sqrt()[:, None] * X.vectors.T * X.scale
+    weights = (_principal_among_equal(U, correlations, units_of_x).T @ units_of_x).abs().sum(1)
     return Similarity(
         measure="pwcca",
         value=float(weights @ correlations / weights.sum()),
@@ -76,7 +77,7 @@ def compute(moments: Moments, x: str, y: str) -> Similarity:
     )
 
 
-def _principal_among_equal(U: torch.Tensor, correlations: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+def _principal_among_equal(U: torch.Tensor, correlations: torch.Tensor, onto: torch.Tensor) -> torch.Tensor:
     """Variates of equal correlation, turned to the axes along which x varies most: otherwise rounding chooses."""
     steps = (correlations[:-1] - correlations[1:] > EQUAL).nonzero().flatten() + 1
     edges = [0, *steps.tolist(), len(correlations)]
@@ -84,7 +85,7 @@ def _principal_among_equal(U: torch.Tensor, correlations: torch.Tensor, values: 
     for start, stop in pairwise(edges):
         if stop - start > 1:
             group = U[:, start:stop]
-            turned[:, start:stop] = group @ torch.linalg.eigh(group.T @ (values[:, None] * group)).eigenvectors
+            turned[:, start:stop] = group @ torch.linalg.svd(group.T @ onto, full_matrices=False).U
     return turned
 
 

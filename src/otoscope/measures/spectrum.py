@@ -12,18 +12,19 @@ from otoscope.measures.moments import Moments
 __all__ = ["Spectrum", "check_varies", "spectrum", "whitened_cross"]
 
 EPS = float(torch.finfo(torch.float64).eps)
+ARITHMETIC = 64  # how far, in variance, the arithmetic behind an activation may exceed one rounding of the result
 
 
 @dataclass(frozen=True, slots=True)
 class Spectrum:
-    """Eigenvalues of a layer's centred X̃ᵀX̃, largest first, cut at the numerical rank.
+    """Eigenvalues of a layer's centred D⁻¹X̃ᵀX̃D⁻¹, largest first, cut at the numerical rank.
 
-    `values` is (rank), `vectors` is units × rank, `total` the sum of all eigenvalues.
+    `values` is (rank), `vectors` is units × rank, `scale` (units) is D's diagonal; dead units have rows of zeros.
     """
 
     values: torch.Tensor
     vectors: torch.Tensor
-    total: float
+    scale: torch.Tensor
 
     @property
     def rank(self) -> int:
@@ -37,33 +38,43 @@ class Spectrum:
         return min(self.rank, int((share < variance * (1 - self.rank * EPS)).sum()) + 1)
 
 
-def spectrum(moments: Moments, name: str) -> Spectrum:
-    """The layer's spectrum, from one eigendecomposition for each moments.
+def spectrum(moments: Moments, name: str, *, standardised: bool = True) -> Spectrum:
+    """The layer's spectrum, decomposed once for each moments; after standardising each unit, or as the units are.
 
-    An eigenvalue counts towards the rank if it exceeds the largest of
+    Standardised units keep `cca` from depending on the scale of single units; principal components (`svcca`) are
+    those of the units as they are.
+
+    A direction v counts towards the rank if its eigenvalue exceeds both
 
     - 4 p ε₆₄ λ_max: what an eigendecomposition in float64 resolves;
-    - max_j Σ_s (ε x_sj)²: the rounding of the numbers as they came (ε is the spacing of their format, x with its
-      offset), so that float32 activations around 1000 do not gain a rank from their last bit;
-    - max_j 64 ε² Σ_s (x_sj − mean)², ε at most float32's: rounding in the arithmetic that made them, so that 64
-      units computed from 20 in float32 have rank 20.
+    - the share of it that is rounding, Σ_j v_j² noise_j, where a unit's noise is Σ_s (ε x_sj)², the rounding of the
+      numbers as they came (ε is the spacing of their format, x with its offset: float32 activations around 1000 must
+      not gain a rank from their last bit), and 64 ε² Σ_s (x_sj − mean_j)², ε at most float32's, the rounding in the
+      arithmetic that made them (256 units computed from 64 in float32 have rank 64).
 
-    All are relative to the data: scaling a layer does not change its rank.
+    A unit is dead if its own variance does not exceed its rounding, or is below 64 ε² of the most varying unit's.
+    All of this is relative to the data: scaling a layer does not change its rank. It goes by the type in which the
+    data came: float32 activations converted to float64 before they are measured lose the protection.
     """
-    return moments.cached(("spectrum", name), lambda: _decompose(moments, name))
+    return moments.cached(("spectrum", name, standardised), lambda: _decompose(moments, name, standardised))
 
 
-def _decompose(moments: Moments, name: str) -> Spectrum:
+def _decompose(moments: Moments, name: str, standardised: bool) -> Spectrum:
     check_varies(moments, name)
     block, covariance = moments.layer(name), moments.pair(name, name).cross
+    variance = covariance.diagonal()
+    arithmetic = ARITHMETIC * block.resolution / moments.frames
+    alive = (variance > block.storage) & (variance > arithmetic * variance.max())
+    scale = variance.clamp_min(0).sqrt() if standardised else torch.ones_like(variance)
+    scale = torch.where(alive, scale, 1)
+    noise = (block.storage + arithmetic * (variance if standardised else variance.max())) / scale**2
+    covariance = covariance * torch.outer(alive / scale, alive / scale)
     values, vectors = torch.linalg.eigh((covariance + covariance.T) / 2)
     values, vectors = values.flip(0), vectors.flip(1)
-    arithmetic = 64 * block.resolution / moments.frames * covariance.diagonal().max()
-    cut = max(4 * len(values) * EPS * float(values[0]), float(block.storage.max()), float(arithmetic))
-    rank = int((values > cut).sum())
-    if not rank:
+    keep = (values > 4 * len(values) * EPS * values[0]) & (values > noise @ vectors**2)
+    if not bool(keep.any()):
         raise MeasureError(_constant(name))
-    return Spectrum(values[:rank], vectors[:, :rank], float(values.sum()))
+    return Spectrum(values[keep], vectors[:, keep], scale)
 
 
 def check_varies(moments: Moments, name: str) -> None:
@@ -73,13 +84,14 @@ def check_varies(moments: Moments, name: str) -> None:
         raise MeasureError(_constant(name))
 
 
-def whitened_cross(moments: Moments, x: str, y: str, kx: int, ky: int) -> torch.Tensor:
-    """Λ_x^(-1/2) V_xᵀ X̃ᵀỸ V_y Λ_y^(-1/2) in the leading kx × ky components: its singular values are the
-    canonical correlations.
+def whitened_cross(moments: Moments, x: str, y: str, X: Spectrum, Y: Spectrum, kx: int, ky: int) -> torch.Tensor:
+    """Λ_x^(-1/2) V_xᵀ X̃ᵀỸ V_y Λ_y^(-1/2) in the leading kx × ky directions.
+
+    Its singular values are the canonical correlations of these.
     """
-    X, Y = spectrum(moments, x), spectrum(moments, y)
-    cross = X.vectors[:, :kx].T @ moments.pair(x, y).cross @ Y.vectors[:, :ky]
-    return cross / torch.outer(X.values[:kx].sqrt(), Y.values[:ky].sqrt())
+    left = X.vectors[:, :kx] / torch.outer(X.scale, X.values[:kx].sqrt())
+    right = Y.vectors[:, :ky] / torch.outer(Y.scale, Y.values[:ky].sqrt())
+    return left.T @ moments.pair(x, y).cross @ right
 
 
 def _constant(name: str) -> str:

@@ -53,9 +53,10 @@ def compute(moments: Moments, x: str, y: str, *, variance: float = 0.99) -> Simi
     if not 0 < variance <= 1:
         raise MeasureError(f"variance is {variance}; expected a share above 0 and at most 1, such as 0.99")
     units = (moments.widths[x], moments.widths[y])
-    kept = (spectrum(moments, x).components(variance), spectrum(moments, y).components(variance))
+    X, Y = (spectrum(moments, name, standardised=False) for name in (x, y))
+    kept = (X.components(variance), Y.components(variance))
     check_enough_frames("svcca", moments.frames, units, kept)
-    correlations = torch.linalg.svdvals(whitened_cross(moments, x, y, *kept))
+    correlations = torch.linalg.svdvals(whitened_cross(moments, x, y, X, Y, *kept))
     return Similarity(
         measure="svcca",
         value=float(correlations.mean()),
