@@ -1,0 +1,39 @@
+# Two commands matter: `make study` runs the main job on the embedded corpus, `make test` runs the tests.
+# Both set up .venv first. PYTHON chooses the interpreter (3.11 or newer).
+
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+STUDY ?= studies/default
+
+.PHONY: study test check verify bench clean
+
+study: $(INSTALLED)
+	$(BIN)/otoscope study --out $(STUDY)
+
+test: $(INSTALLED) check
+	$(BIN)/pytest -m "not long"
+
+# What a machine can check without running anything: style, types, the direction of imports.
+check: $(INSTALLED)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+# Long checks: the tests marked long, then the full AN4 study (needs OTOSCOPE_CORPORA or ../shared/corpora).
+verify: $(INSTALLED)
+	$(BIN)/pytest -m long
+	$(BIN)/python benchmarks/an4.py
+
+# torch first and alone: a looser requirement would bring gigabytes of CUDA where only a CPU build is wanted.
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit("Otoscope needs Python 3.11 or newer, this is " + sys.version.split()[0] + ": make PYTHON=python3.12") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install -q --disable-pip-version-check "pip>=25.1"
+	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt torch
+	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e ".[lhotse]" --group dev
+	touch $@
+
+clean:
+	rm -rf .venv
