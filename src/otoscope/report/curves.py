@@ -19,10 +19,12 @@ _LAYER_TOOLTIP = """{
   'null level': isValid(datum.null) ? format(datum.null, '.3f') : 'not given'
 }"""
 
+_THOUSANDS = "datum.value < 1000 ? datum.value : datum.value / 1000 + 'k'"
+
 
 def _step_axis(steps: Sequence[int]) -> dict[str, Any]:
     constant, ticks = step_ticks(steps)
-    axis = alt.Axis(values=ticks, format="~s", grid=False)
+    axis = alt.Axis(values=ticks, labelExpr=_THOUSANDS, grid=False)
     scale = alt.Scale(type="symlog", constant=constant, domain=[0, max(steps, default=1) or 1], nice=False)
     return {"scale": scale, "axis": axis}
 

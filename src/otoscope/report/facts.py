@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
 from otoscope.report.folder import StudyFolder
-from otoscope.report.summary import rate
+from otoscope.report.text import duration, rate
 
 __all__ = ["run_facts", "study_facts"]
 
@@ -30,7 +31,7 @@ def study_facts(study: StudyFolder) -> list[tuple[str, str]]:
         ("Checkpoints", ", ".join(points)),
         ("Seeds", _text(manifest.get("seeds"))),
         ("Machine", _text(manifest.get("host") or attrs.get("host"))),
-        ("Duration", _duration(manifest.get("duration"))),
+        ("Duration", _seconds(manifest.get("duration"))),
         ("Versions", _text(versions)),
         ("Revision", _text(manifest.get("git"))),
         ("Command", _text(manifest.get("command"))),
@@ -53,7 +54,7 @@ def run_facts(study: StudyFolder) -> list[dict[str, str]]:
                 "run": run,
                 "parameters": f"{parameters:,}" if isinstance(parameters, int) else NOT_RECORDED,
                 "checkpoints": f"{len(steps)}, step {steps[0]:,} to {steps[-1]:,}",
-                "training": _duration(seconds) or NOT_RECORDED,
+                "training": _seconds(seconds) or NOT_RECORDED,
                 **{
                     name: _rate(scores[name].values.tolist()) for name in ("dev_wer", "dev_cer", "test_wer", "test_cer")
                 },
@@ -108,12 +109,8 @@ def _probe(attrs: Mapping[str, Any]) -> str:
     return f"{int(attrs.get('frames', 0)):,} frames of {int(attrs.get('utterances', 0)):,} utterances{split}, {pace}"
 
 
-def _duration(value: object) -> str:
-    if not isinstance(value, int | float) or value != value:
-        return "" if value is None or value != value else str(value)
-    if value < 90:
-        return f"{value:.0f} s"
-    return f"{value / 60:.1f} min" if value < 5400 else f"{value / 3600:.1f} h"
+def _seconds(value: object) -> str:
+    return duration(value) if isinstance(value, int | float) and math.isfinite(value) else _text(value)
 
 
 def _rate(values: list[float]) -> str:
@@ -128,5 +125,5 @@ def _text(value: object) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(_text(item) for item in value)
     if isinstance(value, float):
-        return f"{value:g}"
+        return f"{value:g}" if math.isfinite(value) else ""
     return "" if value is None else str(value)

@@ -14,7 +14,7 @@ from otoscope.report.curves import layer_spec, score_spec
 from otoscope.report.matrices import fill_matrix, matrix_spec
 from otoscope.report.payload import Payload, curve_points, default_pairs, default_runs, matrix_cells
 from otoscope.report.specs import Spec, grid, with_rows
-from otoscope.report.summary import rate
+from otoscope.report.text import rate
 
 __all__ = ["write_atomically", "write_figures"]
 

@@ -59,7 +59,7 @@ def matrix_spec(*, lowest: float, legend: bool = False) -> Spec:
         sort=alt.EncodingSortField("i", op="min", order="descending"),
         axis=alt.Axis(labelLimit=80, ticks=False, domain=False),
     )
-    bar = alt.Legend(title="similarity", gradientLength=MATRIX_SIDE, values=[0, 0.25, 0.5, 0.75, 1])
+    bar = alt.Legend(title="similarity", gradientLength=MATRIX_SIDE, values=[0, 0.25, 0.5, 0.75, 1], format=".2f")
     known = alt.Color(
         "value:Q",
         scale=alt.Scale(domain=domain, range=colours, clamp=True, interpolate="lab"),
@@ -68,7 +68,7 @@ def matrix_spec(*, lowest: float, legend: bool = False) -> Spec:
     # No layer filters its rows: Vega-Lite can only keep one order of the layers where all see the same data.
     base = alt.Chart(alt.NamedData("rows")).encode(x=columns, y=rows)
     is_known = "isValid(datum.value)"
-    tiles = base.mark_rect(tooltip=alt.ExprRef(_TOOLTIP)).encode(
+    tiles = base.mark_rect(invalid="show", tooltip=alt.ExprRef(_TOOLTIP)).encode(
         color=alt.condition(is_known, known, alt.value(MISSING))
     )
     crosses = base.mark_text(fontSize=11, tooltip=None, color="#6b6b6b").encode(

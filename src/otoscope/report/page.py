@@ -20,7 +20,8 @@ from otoscope.report.matrices import matrix_spec
 from otoscope.report.methods import method_notes
 from otoscope.report.payload import Payload, build_payload, default_runs
 from otoscope.report.scores import score_points
-from otoscope.report.summary import off_diagonal, plain, summarise
+from otoscope.report.summary import off_diagonal, summarise
+from otoscope.report.text import plain
 from otoscope.report.theme import BELOW_ZERO, CATEGORIES, CONFIG, MISSING, SEQUENCE
 
 __all__ = ["write_report"]

@@ -9,8 +9,9 @@ from statistics import fmean
 from typing import Any
 
 from otoscope.report.payload import Payload, default_runs
+from otoscope.report.text import duration, plain, rate
 
-__all__ = ["Finding", "off_diagonal", "plain", "rate", "summarise"]
+__all__ = ["Finding", "off_diagonal", "summarise"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ def _error_rates(payload: Payload) -> Finding:
                 parts.append(f"{rate(fmean(finals))} {split} WER{spread}")
         seconds = [v for v in (_last(run["seconds"]) for run in runs) if v is not None]
         after = f"{max(run['steps'][-1] for run in runs):,} steps"
-        spent = f" and {fmean(seconds) / 60:.1f} minutes of training" if seconds else ""
+        spent = f" and {duration(fmean(seconds))} of training" if seconds else ""
         scores = " and ".join(parts) if parts else "no error rate scored"
         sentences.append(f"{recogniser['name']}: {scores}, after {after}{spent}.")
     return Finding("Word error rate", tuple(sentences))
@@ -101,27 +102,8 @@ def _shuffled(payload: Payload) -> list[str]:
         values = [v for table in tables for line in table[0] for v in line if v is not None]
         if values:
             worst = max(values, key=abs)
-            sentences.append(f"{measure}: {plain(fmean(values), 3)} on average, {plain(worst, 3)} at most.")
+            sentences.append(f"{measure}: {plain(fmean(values), 3)} on average, {plain(worst, 3)} at the furthest.")
     return sentences or ["No shuffled baseline was computed."]
-
-
-def rate(value: float) -> str:
-    """An error rate in per cent.
-
-    >>> rate(0.215)
-    '21.5 %'
-    """
-    return f"{100 * value:.1f} %"
-
-
-def plain(value: float, decimals: int = 2) -> str:
-    """A number with a true minus sign, and none before zero.
-
-    >>> plain(-0.001), plain(-0.25)
-    ('0.00', '−0.25')
-    """
-    text = f"{value:.{decimals}f}"
-    return text.replace("-", "" if float(text) == 0 else "−")
 
 
 def _last(values: Sequence[float | None]) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -158,6 +159,13 @@ def _check(
     names: Sequence[str],
 ) -> None:
     """Refuse rows that contradict each other, before they become a file."""
+    for what, keys in (
+        ("checkpoint", [(c.run, c.step) for c in points]),
+        ("layer", [(row.run, row.layer) for row in depth]),
+    ):
+        twice = [key for key, count in Counter(keys).items() if count > 1]
+        if twice:
+            raise StudyError(f"The {what} {twice[0]} came twice; give each of a run's {what}s once.")
     steps, layers = {(c.run, c.step) for c in points}, {(row.run, row.layer) for row in depth}
     seen: set[tuple[str | int, ...]] = set()
     for pair in pairs:

@@ -1,0 +1,141 @@
+"""The page in headless Chromium without network: no error, no request, and controls that do what they say."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from otoscope.report import write_report
+from otoscope.study.results import Results
+from tests.report.studies import STEPS, make_study
+
+CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+CELLS = "[...document.querySelectorAll('[data-panels=\"{}\"] .mark-rect.role-mark path')]"
+
+
+@pytest.fixture(scope="module")
+def browser():
+    if not Path(CHROMIUM).exists():
+        told = "Chromium is not installed; install Debian's package chromium to test the page in a browser"
+        if os.environ.get("CI"):
+            pytest.fail(told)
+        pytest.skip(told)
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def visit(browser):
+    """Open a page; at the end of the test nothing may have gone wrong in it."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, offline=True)
+    context.set_default_timeout(30_000)
+    wrong, requests = [], []
+
+    def open_page(path):
+        page = context.new_page()
+        page.on("console", lambda message: wrong.append(f"{message.type}: {message.text}"))
+        page.on("pageerror", lambda error: wrong.append(f"error: {error}"))
+        page.on("requestfailed", lambda request: wrong.append(f"failed: {request.url}"))
+        page.on("request", lambda request: requests.append(request.url))
+        page.goto(path.as_uri())
+        page.evaluate("otoscope.ready.then(() => true)")
+        return page
+
+    yield open_page
+    context.close()
+    assert wrong == []
+    assert [url for url in requests if not url.startswith(("file:", "data:"))] == []
+
+
+def fills(page, panel):
+    return page.evaluate(f"{CELLS.format(panel)}.map((cell) => cell.getAttribute('fill'))")
+
+
+def settle(page):
+    page.evaluate("new Promise((done) => setTimeout(done, 300))")
+
+
+def test_every_panel_is_drawn_and_the_slider_changes_the_heatmaps(three, visit):
+    page = visit(three / "report.html")
+    shown = {"within": 25 + 16 + 36, "across": 25 + 20 + 30 + 24, "baselines": 3 * (25 + 16 + 36)}
+    before = fills(page, "within")
+    assert {panel: len(fills(page, panel)) for panel in shown} == shown
+    for panel in ("to_final", "to_previous"):
+        assert page.locator(f'[data-panels="{panel}"] svg').count() == 3
+    assert page.locator("[data-score] svg").count() == 6
+    page.locator("#step").fill("0")
+    settle(page)
+    after = fills(page, "within")
+    assert after != before
+    assert "step 0" in page.locator("#step-text").inner_text()
+    assert "WER 100.0 %" in page.locator('[data-panels="within"] figcaption').first.inner_text()
+
+
+def test_a_cell_tells_its_value(three, visit):
+    page = visit(three / "report.html")
+    page.locator('[data-panels="within"] .mark-rect.role-mark path').nth(1).hover()
+    tooltip = page.locator("#vg-tooltip-element")
+    tooltip.wait_for(state="visible")
+    value = Results.load(three / "results.nc").within("cnn/seed0", STEPS[-1], "cka").values[0, 1]
+    assert f"{value:.3f}" in tooltip.inner_text()
+    assert "null level" in tooltip.inner_text()
+
+
+def test_the_measure_changes_all_panels_and_missing_values_are_grey_with_their_reason(three, visit):
+    page = visit(three / "report.html")
+    before = {panel: fills(page, panel) for panel in ("within", "across", "baselines")}
+    page.locator("#measure").select_option("cca")
+    settle(page)
+    for panel, old in before.items():
+        assert fills(page, panel) != old
+    assert fills(page, "within").count("#c9c9c9") == 9 + 7 + 11
+    page.locator('[data-panels="within"] path[fill="#c9c9c9"]').first.hover()
+    tooltip = page.locator("#vg-tooltip-element")
+    tooltip.wait_for(state="visible")
+    assert "not computed: 12 frames for 7 units: too few" in tooltip.inner_text()
+
+
+def test_the_seed_and_the_untrained_state_can_be_chosen(three, visit):
+    page = visit(three / "report.html")
+    first = fills(page, "within")
+    page.locator("#seed").select_option("1")
+    page.wait_for_function("document.querySelector('[data-panels=\"within\"] figcaption').innerText.includes('seed1')")
+    settle(page)
+    assert fills(page, "within")[:25] != first[:25]
+    assert fills(page, "within")[25:] == first[25:]
+    across = fills(page, "across")
+    page.locator("#when").select_option("first")
+    settle(page)
+    assert fills(page, "across") != across
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_nothing_sticks_out_sideways(three, visit, width):
+    page = visit(three / "report.html")
+    page.set_viewport_size({"width": width, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_odd_names_are_shown_as_they_are(tmp_path, visit):
+    run = "c<b>'\"& é音/seed0"
+    folder = make_study(tmp_path, {run: 2}, names="<img src=x onerror=alert(1)>{}", title="</title><b>x")
+    page = visit(write_report(folder))
+    assert page.locator("h1").inner_text() == "</title><b>x"
+    assert page.locator('[data-panels="within"] figcaption b').inner_text() == run.rpartition("/")[0]
+    page.locator('[data-panels="within"] .mark-rect.role-mark path').first.hover()
+    page.locator("#vg-tooltip-element").wait_for(state="visible")
+    assert page.locator("img").count() == 0
