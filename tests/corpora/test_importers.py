@@ -227,6 +227,7 @@ def test_directory_names_audio_without_text_and_text_without_audio(tmp_path, few
 def lay_out_lhotse(root, few, samples):
     """One recording a speaker, its utterances cut out of it."""
     import lhotse  # not at the top: one test wants it not imported
+
     for split in ("train", "test"):
         cuts = []
         for speaker in dict.fromkeys(u.speaker for u in few if u.split == split):

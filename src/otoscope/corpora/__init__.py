@@ -2,11 +2,11 @@
 
 from .audio import SAMPLE_RATE_HZ, read_audio
 from .cache import cache_dir
-from .check import KINDS, check, summarise
+from .checking import KINDS, check, summarise
 from .default import default_corpus
-from .fetch import fetch, fetch_source
+from .fetching import fetch, fetch_source
 from .importers import IMPORTERS, Importer
-from .load import load
+from .loading import load
 from .manifest import Corpus, Interval, Problem, Utterance
 from .sources import SOURCES, Archive, Source
 from .splits import draw_splits, with_dev, with_test

@@ -42,6 +42,7 @@ _SHORTEST, _LONGEST = 1.0, 3.5  # seconds
 _SNR_DB = (10.0, 25.0)
 _GAIN_DB = (-6.0, 3.0)
 _PEAK = 0.95
+_SECONDS_A_PHRASE = 1.55  # what a phrase brings on average, those outside the limits included: 1.7, and some reserve
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,7 @@ def default_corpus(
         Utterances at 16 kHz with word and phone (IPA, `SIL` for pauses) intervals.
 
     Raises:
-        CorpusError: a split asks for more than its phrases give (about 190, 13 and 20 minutes), or for nothing.
+        CorpusError: a split asks for more than its phrases give (152, 10 and 15 minutes), or for nothing.
 
     Example:
         >>> import os, tempfile
@@ -95,6 +96,9 @@ def default_corpus(
     minutes = {"train": train_minutes, "dev": dev_minutes, "test": test_minutes}
     if min(minutes.values()) <= 0:
         raise CorpusError(f"The default corpus was asked for {minutes} minutes; each must be above 0.")
+    for split, phrases in _phrases().items():
+        if minutes[split] > (most := len(phrases) * _SECONDS_A_PHRASE / 60):
+            raise _too_much(split, minutes[split], most)
     size = "-".join(f"{m:g}" for m in minutes.values())
     folder = cache_dir() / "corpora" / f"default-v{VERSION}-seed{seed}-{size}"
     if not folder.is_dir():
@@ -169,10 +173,14 @@ def _utterances(seed: int, minutes: dict[str, float]) -> Iterator[tuple[Utteranc
             if seconds >= 60 * wanted:
                 break
         else:
-            raise CorpusError(
-                f"The default corpus has phrases for {seconds / 60:.0f} minutes of {split!r}, not {wanted:g}. "
-                f"Ask for fewer {split}_minutes, or use a real corpus (`otoscope corpus fetch`)."
-            )
+            raise _too_much(split, wanted, seconds / 60)
+
+
+def _too_much(split: str, wanted: float, most: float) -> CorpusError:
+    return CorpusError(
+        f"The default corpus has phrases for {most:.0f} minutes of {split!r}, not {wanted:g}. "
+        f"Ask for fewer {split}_minutes, or use a real corpus (`otoscope corpus fetch`)."
+    )
 
 
 def _phrases() -> dict[str, list[str]]:

@@ -42,8 +42,7 @@ def normalise(text: str, *, alphabet: str | None = ENGLISH) -> str:
         text = text.upper()
     elif all(c.islower() for c in has_case):
         text = text.lower()
-    words = text.split()
-    return " ".join(w for w in words if w.strip("'") or w in kept)
+    return " ".join(w for w in text.split() if w.strip("'"))  # a lone quotation mark is no word
 
 
 def outside(text: str, alphabet: str) -> str:

@@ -36,9 +36,9 @@ def load(path_or_name: str | Path | None = None, *, format: str | None = None, p
             or no utterance is in the parts asked for.
 
     Example:
-        >>> load("/no/such/folder")
+        >>> load("/no/such/folder")  # doctest: +ELLIPSIS
         Traceback (most recent call last):
-        otoscope.errors.CorpusError: There is no folder '/no/such/folder', ...
+        otoscope.errors.CorpusError: There is no folder '/no/such/folder', and no corpus of that name. ...
     """
     if path_or_name is None or path_or_name == "default":
         corpus = default_corpus()
