@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from otoscope.errors import MeasureError
-from otoscope.measures import Accumulator, Moments, moments, registry
+from otoscope.measures import Accumulator, Moments, accumulator, registry
 
 from .data import index_of, normal, related
 
@@ -100,10 +100,10 @@ def test_batch_size_does_not_matter(monkeypatch):
     views = layers()
     whole = Moments.of(views, utterances=LENGTHS)
     for frames in (1, 30, 60):
-        monkeypatch.setattr(moments, "CHUNK_FRAMES", frames)
+        monkeypatch.setattr(accumulator, "CHUNK_ENTRIES", frames * sum(WIDTHS.values()))
         assert_same(Moments.of(views, utterances=LENGTHS), whole)
     plain = Moments.of(views)
-    monkeypatch.setattr(moments, "CHUNK_FRAMES", 1000)
+    monkeypatch.setattr(accumulator, "CHUNK_ENTRIES", 1 << 20)
     assert float((plain.pair("a", "c").cross - Moments.of(views).pair("a", "c").cross).abs().max()) < 1e-8
 
 
@@ -140,14 +140,16 @@ def test_update_leaves_its_operands_alone():
     assert torch.equal(snapshot.pair("a", "b").cross, before)
 
 
-def test_a_refused_update_adds_nothing():
+def test_a_refused_update_adds_nothing(monkeypatch):
     views = layers()
     total = Accumulator(WIDTHS)
     total.update(views, LENGTHS)
     before = total.moments()
     broken = {**views, "c": views["c"].clone()}
     broken["c"][3, 2] = float("nan")
-    with pytest.raises(MeasureError, match="layer 'c' holds 1 values"):
+    monkeypatch.setattr(accumulator, "CHUNK_ENTRIES", 1)
+    broken["c"][-1, 2] = float("nan")
+    with pytest.raises(MeasureError, match="layer 'c' holds 2 values"):
         total.update(broken, LENGTHS)
     assert_same(total.moments(), before, rel=0)
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 
 from otoscope.errors import MeasureError
 from otoscope.measures.blocks import LayerBlock, PairBlock
-from otoscope.measures.checks import Array, check_lengths, check_views
+from otoscope.measures.checks import Array, check_lengths, check_values, check_views
 from otoscope.measures.chunk import read_chunk, sum_pairs
 from otoscope.measures.moments import Moments, Pair
 
 __all__ = ["Accumulator"]
+
+CHUNK_ENTRIES = 1 << 24  # float64 copies of all layers together hold about this many numbers at a time (128 MiB)
 
 
 class Accumulator:
@@ -65,18 +67,16 @@ class Accumulator:
                 "utterances=False"
             )
         counts = None if lengths is None else check_lengths(lengths, frames)
-        origins = dict(now.origins)
-        device = self._device(views)
-        chunk = read_chunk(views, counts, origins, device)
-        if not now.frames:
-            layers = {name: block.to(device) for name, block in now.layers.items()}
-            blocks = {pair: block.to(device) for pair, block in now.blocks.items()}
-        else:
-            layers, blocks = dict(now.layers), dict(now.blocks)
-        for name, layer in chunk.layers.items():
-            layers[name].add_(layer)
-        for pair, block in sum_pairs(chunk, now.pairs):
-            blocks[pair].add_(block)
+        check_values(views)
+        origins, device = dict(now.origins), self._device(views)
+        layers = {name: block.to(device) for name, block in now.layers.items()}
+        blocks = {pair: block.to(device) for pair, block in now.blocks.items()}
+        for start, stop, part in _parts(frames, counts, CHUNK_ENTRIES // sum(now.widths.values())):
+            chunk = read_chunk({name: x[start:stop] for name, x in views.items()}, part, origins, device)
+            for name, layer in chunk.layers.items():
+                layers[name].add_(layer)
+            for pair, block in sum_pairs(chunk, now.pairs):
+                blocks[pair].add_(block)
         squares = 0 if counts is None else sum(n * n for n in counts)
         self._grow(frames, None if counts is None else len(counts), squares, origins, layers, blocks)
 
@@ -132,3 +132,19 @@ def _difference(a: Moments, b: Moments) -> str:
     if layers:
         return f"layer '{layers[0][0]}' of {layers[0][1]} units"
     return f"pair {sorted(set(a.pairs) ^ set(b.pairs))[0]}"
+
+
+def _parts(frames: int, lengths: Sequence[int] | None, most: int) -> Iterator[tuple[int, int, list[int] | None]]:
+    """(start, stop, utterance lengths) of parts of at most so many frames, or of a single longer utterance."""
+    most = max(1, most)
+    if lengths is None:
+        for start in range(0, frames, most):
+            yield start, min(start + most, frames), None
+        return
+    start, held = 0, list[int]()
+    for length in lengths:
+        if held and sum(held) + length > most:
+            yield start, start + sum(held), held
+            start, held = start + sum(held), []
+        held.append(length)
+    yield start, start + sum(held), held

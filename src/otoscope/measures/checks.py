@@ -11,7 +11,18 @@ import torch
 
 from otoscope.errors import MeasureError
 
-__all__ = ["Array", "Utterances", "check_lengths", "check_views", "float64", "group_utterances", "resolution"]
+__all__ = [
+    "Array",
+    "Utterances",
+    "check_lengths",
+    "check_values",
+    "check_views",
+    "float64",
+    "group_utterances",
+    "resolution",
+]
+
+LARGEST = 1e70
 
 Array = torch.Tensor | npt.NDArray[Any]
 Utterances = Sequence[int] | Sequence[str] | Array
@@ -76,6 +87,27 @@ def check_lengths(lengths: Sequence[int], frames: int) -> list[int]:
             "give the true lengths after pooling, without padding"
         )
     return counts
+
+
+def check_values(views: Mapping[str, Array]) -> None:
+    """Refuse values that are not finite, or so large that sums of their fourth powers overflow."""
+    for name, x in views.items():
+        if isinstance(x, torch.Tensor):
+            low, high = (float(v) for v in x.detach().aminmax())
+        else:
+            with np.errstate(invalid="ignore"):
+                low, high = float(x.min()), float(x.max())
+        largest = max(-low, high)
+        if largest < LARGEST:  # false for NaN too, which minimum and maximum pass on
+            continue
+        values = float64(x, torch.device("cpu"))
+        bad = values.numel() - int(values.isfinite().sum())
+        if bad:
+            raise MeasureError(
+                f"layer '{name}' holds {bad} values of {values.numel()} that are NaN or infinite "
+                f"({int(values.isnan().sum())} NaN); look for a diverged checkpoint or half-precision overflow"
+            )
+        raise MeasureError(f"layer '{name}' holds magnitudes up to {largest:.3g}, too large for float64; scale it down")
 
 
 def group_utterances(utterances: Utterances, frames: int) -> tuple[npt.NDArray[np.intp] | None, list[int]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -14,8 +14,6 @@ from otoscope.measures.blocks import LayerBlock, PairBlock
 from otoscope.measures.checks import Array, Utterances, check_views, group_utterances
 
 __all__ = ["Moments", "Pair"]
-
-CHUNK_FRAMES = 8192  # float64 copies are made for about this many frames at a time, always of whole utterances
 
 Pair = tuple[str, str]
 T = TypeVar("T")
@@ -109,12 +107,11 @@ class Moments:
 
         frames = check_views(views)
         order, lengths = (None, None) if utterances is None else group_utterances(utterances, frames)
-        total = Accumulator(
-            {name: x.shape[1] for name, x in views.items()}, pairs=pairs, utterances=lengths is not None
-        )
-        for start, stop, chunk in _chunks(frames, lengths):
-            rows = slice(start, stop) if order is None else order[start:stop]
-            total.update({name: x[rows] for name, x in views.items()}, chunk)
+        if order is not None:
+            views = {name: x[order] for name, x in views.items()}
+        widths = {name: x.shape[1] for name, x in views.items()}
+        total = Accumulator(widths, pairs=pairs, utterances=lengths is not None)
+        total.update(views, lengths)
         return total.take()
 
     def update(self, views: Mapping[str, Array], lengths: Sequence[int] | None = None) -> Moments:
@@ -224,18 +221,3 @@ def _all_pairs(widths: Mapping[str, int], pairs: Sequence[Pair] | None) -> tuple
         if (y, x) not in kept:
             kept[x, y] = None
     return tuple(kept)
-
-
-def _chunks(frames: int, lengths: Sequence[int] | None) -> Iterator[tuple[int, int, list[int] | None]]:
-    """(start, stop, utterance lengths) of chunks of about `CHUNK_FRAMES` frames."""
-    if lengths is None:
-        for start in range(0, frames, CHUNK_FRAMES):
-            yield start, min(start + CHUNK_FRAMES, frames), None
-        return
-    start, held = 0, list[int]()
-    for length in lengths:
-        if held and sum(held) + length > CHUNK_FRAMES:
-            yield start, start + sum(held), held
-            start, held = start + sum(held), []
-        held.append(length)
-    yield start, start + sum(held), held
