@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from otoscope import run_study
+from tests.speech import lay_out_subset, tiny_study
+
 
 @pytest.fixture(scope="session")
 def corpora_root() -> Path:
@@ -17,3 +20,17 @@ def corpora_root() -> Path:
             pytest.fail(told)
         pytest.skip(told)
     return root
+
+
+@pytest.fixture(scope="session")
+def an4_subset(corpora_root, tmp_path_factory) -> Path:
+    """64 real utterances of AN4 from many speakers, as a corpus of its own."""
+    return lay_out_subset(corpora_root / "an4", tmp_path_factory.mktemp("corpora") / "an4-subset")
+
+
+@pytest.fixture(scope="session")
+def finished_study(an4_subset, tmp_path_factory) -> Path:
+    """The folder of a finished study of three tiny recognisers on real speech. Not to be written to."""
+    folder = tmp_path_factory.mktemp("studies") / "tiny"
+    run_study(tiny_study(an4_subset), folder, command=["pytest"])
+    return folder

@@ -1,0 +1,145 @@
+"""Training on real speech: it learns, and a run that was stopped goes on to the same numbers."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+
+from otoscope import TrainingError, load
+from otoscope.asr import (
+    PRESETS,
+    CharacterTokens,
+    FeatureStore,
+    ReferenceRecogniser,
+    Training,
+    TrainingConfig,
+    evaluate,
+    read_log,
+)
+from otoscope.asr.models.cnn import CnnConfig
+from otoscope.asr.training import ctc_loss
+from otoscope.corpora import read_audio
+
+
+@pytest.fixture(scope="module")
+def speech(an4_subset, tmp_path_factory):
+    corpus = load(an4_subset)
+    texts = {split: {u.id: u.text for u in corpus.split(split)} for split in ("train", "test")}
+    by_id = {u.id: u for u in corpus}
+    wanted = [(u, s) for u in texts["train"] for s in (1.0, 1.1)] + [(u, 1.0) for u in texts["test"]]
+    folder = tmp_path_factory.mktemp("features")
+    store = FeatureStore.build(folder, wanted, lambda u: read_audio(by_id[u]), corpus_hash=corpus.hash())
+    return texts, store
+
+
+@pytest.fixture
+def training(speech, tmp_path):
+    texts, store = speech
+    config = TrainingConfig(epochs=2, batch_seconds=15.0, speeds=(1.0, 1.1), checkpoints=4)
+    tokens = CharacterTokens.of(texts["train"].values())
+    model = CnnConfig(blocks=2, units=24, kernel=5, dropout=0.2)
+    return Training(tmp_path / "run", model, tokens, store, texts["train"], texts["test"], config)
+
+
+def numbers(folder):
+    """Everything in the log but the wall clock."""
+    return [{k: v for k, v in row.items() if k != "seconds"} for row in read_log(folder)]
+
+
+def weights(folder):
+    return ReferenceRecogniser.load(max((folder / "checkpoints").glob("*.safetensors"))).module.state_dict()
+
+
+def test_the_log_and_the_checkpoints_agree(training):
+    assert not training.finished
+    training.run()
+    rows = read_log(training.folder)
+    steps = [row for row in rows if row["kind"] == "step"]
+    kept = [row for row in rows if row["kind"] == "checkpoint"]
+    assert [row["step"] for row in steps] == list(range(1, len(steps) + 1))
+    assert kept[0]["step"] == 0
+    assert kept[-1]["step"] == kept[-1]["total"] == len(steps)
+    assert kept[-1]["epoch"] == 2.0
+    files = sorted(path.name for path in (training.folder / "checkpoints").iterdir())
+    assert files == [f"step-{row['step']:06d}.safetensors" for row in kept]
+    assert sum(row["utterances"] for row in steps) == 2 * len(training.train_texts)
+    assert training.finished
+
+
+@pytest.mark.parametrize("stop_at", [0, 1, 7])
+def test_a_stopped_run_goes_on_to_the_same_numbers(training, tmp_path, stop_at):
+    whole = replace(training, folder=tmp_path / "whole")
+    whole.run()
+    asked = iter(range(10_000))
+    stopped = replace(training, alive=lambda: next(asked) < stop_at)
+    stopped.run()
+    assert not stopped.finished
+    # What a kill in the middle of a write leaves behind: a line cut short, and a temporary file.
+    with (training.folder / "log.jsonl").open("a") as log:
+        log.write('{"kind": "step", "st')
+    (training.folder / "checkpoints" / "step-000099.1.tmp").write_bytes(b"half")
+    training.run()
+    assert numbers(training.folder) == numbers(whole.folder)
+    for name, weight in weights(whole.folder).items():
+        assert torch.equal(weight, weights(training.folder)[name])
+
+
+def test_a_finished_run_is_left_alone(training):
+    training.run()
+    before = (training.folder / "log.jsonl").read_bytes()
+    training.run()
+    assert (training.folder / "log.jsonl").read_bytes() == before
+
+
+@pytest.mark.parametrize("architecture", ["cnn", "lstm", "transformer"])
+def test_each_recogniser_learns_real_speech(training, architecture):
+    """From chance to less than half of the loss on what it trains on; enough to know that gradients flow."""
+    texts = dict(list(training.train_texts.items())[:12])
+    model = replace(PRESETS[architecture]["small"].model, blocks=2, units=96)
+    config = TrainingConfig(epochs=40, batch_seconds=40.0, speeds=(1.0,), checkpoints=2, peak_learning_rate=3e-3)
+    run = replace(training, model=model, config=config, train_texts=texts, dev_texts=texts)
+    run.run()
+    first, *_, last = (row for row in read_log(run.folder) if row["kind"] == "checkpoint")
+    assert last["dev_loss"] < 0.5 * first["dev_loss"]
+
+
+def test_batches_of_any_size_give_the_same_evaluation(training):
+    torch.manual_seed(1)
+    recogniser = ReferenceRecogniser(training.model, training.tokens)
+    whole = evaluate(recogniser, training.store, training.dev_texts)
+    single = evaluate(recogniser, training.store, training.dev_texts, batch_frames=1)
+    assert single[0] == whole[0]
+    assert single[1] == pytest.approx(whole[1], rel=1e-5)
+    assert single[2] == whole[2]
+
+
+def test_the_loss_is_that_of_each_utterance_alone():
+    torch.manual_seed(0)
+    log_probs = torch.randn(2, 9, 4).log_softmax(-1)
+    lengths = torch.tensor([9, 6])
+    both = ctc_loss(log_probs, lengths, [[1, 2, 3], [2, 2]])
+    alone = ctc_loss(log_probs[1:, :6], lengths[1:], [[2, 2]])
+    torch.testing.assert_close(both[1:], alone)
+
+
+def test_a_loss_that_is_not_finite_stops_and_names_the_utterances(training):
+    long = next(iter(training.train_texts))
+    texts = {**training.train_texts, long: training.train_texts[long] * 60}
+    bad = replace(training, train_texts=texts)
+    with pytest.raises(TrainingError, match=rf"not finite on: {long}\)"):
+        bad.run()
+    assert (training.folder / "checkpoints" / "step-000000.safetensors").exists()
+
+
+def test_what_is_not_a_checkpoint_is_refused(tmp_path):
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(b"not a checkpoint")
+    with pytest.raises(TrainingError, match="cannot be read as a safetensors checkpoint"):
+        ReferenceRecogniser.load(path)
+
+
+def test_a_log_is_lines_of_json(training):
+    training.run()
+    for line in (training.folder / "log.jsonl").read_text().splitlines():
+        assert {"kind", "step", "seconds"} <= set(json.loads(line))
