@@ -31,7 +31,7 @@ def test_rotation_scale_and_shift(name, seed, p, q, scale):
     # PWCCA weighs by the units of x, so only y may turn.
     assert value(name, x if name == "pwcca" else turned[0], turned[1]) == pytest.approx(base, abs=1e-9)
     assert value(name, x * scale, y * -scale) == pytest.approx(base, abs=1e-9)
-    assert value(name, x + 1000 * scale, y - 5) == pytest.approx(base, abs=1e-8)
+    assert value(name, x * scale + 1000 * scale, y - 5) == pytest.approx(base, abs=1e-8)
 
 
 @every_measure

@@ -1,6 +1,7 @@
 """Moments are a monoid: any order, grouping, origin and batch size give the same sums."""
 
 import itertools
+import pickle
 from dataclasses import fields
 
 import numpy as np
@@ -174,6 +175,12 @@ def test_dict_and_file_give_the_same_moments(tmp_path, utterances):
         for pair in one.pairs:
             assert torch.equal(one.pair(*pair).cross, other.pair(*pair).cross)
         assert registry.get("cka").compute(other, "a", "c") == registry.get("cka").compute(one, "a", "c")
+
+
+def test_moments_travel_between_processes():
+    one = Moments.of(layers(), utterances=LENGTHS)
+    registry.get("cca").compute(one, "a", "b")
+    assert_same(pickle.loads(pickle.dumps(one)), one, rel=0)
 
 
 def test_empty_moments_survive_a_file(tmp_path):

@@ -37,7 +37,7 @@ def test_values_that_are_not_finite(measure):
     broken[3, 1], broken[7, 2], broken[8, 0] = torch.nan, torch.nan, torch.inf
     with pytest.raises(MeasureError, match=r"layer 'y' holds 3 values of 400 that are NaN or infinite \(2 NaN\)"):
         measure(x, broken)
-    with pytest.raises(MeasureError, match="layer 'x' holds magnitudes up to .*e\\+200, too large"):
+    with pytest.raises(MeasureError, match=r"layer 'x' holds magnitudes up to .*e\+200, too large"):
         measure(x * 1e200, y)
 
 

@@ -22,7 +22,7 @@ __all__ = [
     "resolution",
 ]
 
-LARGEST = 1e70
+LARGEST = 1e70  # fourth powers of this still sum within float64
 
 Array = torch.Tensor | npt.NDArray[Any]
 Utterances = Sequence[int] | Sequence[str] | Array
