@@ -9,7 +9,7 @@ from otoscope.errors import MeasureError
 from otoscope.measures.moments import Moments
 from otoscope.measures.result import Similarity
 
-__all__ = ["Measure", "get", "names", "register"]
+__all__ = ["Measure", "get", "names", "register", "unregister"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ def register(measure: Measure) -> Measure:
     """Make a measure known by its name, which must be new.
 
     >>> from functools import partial
-    >>> from otoscope.measures import registry, svcca
+    >>> from otoscope.measures import registry
     >>> from otoscope.measures.svcca import compute
     >>> made = register(Measure("svcca-90", partial(compute, variance=0.9)))
     >>> "svcca-90" in registry.names()
