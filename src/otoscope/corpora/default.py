@@ -29,11 +29,12 @@ __all__ = ["default_corpus"]
 VERSION = 1  # raise it whenever the audio or the texts change: it is part of the cache's key
 
 _ACCENTS = ("en-us", "en-gb-x-rp", "en-us", "en")
-# espeak-ng's variants that sound like people; robots, whispers and croaks are left out.
+# espeak-ng's variants that sound like people: no robots, whispers or croaks, and none of those made by its Klatt
+# synthesiser, whose noise comes from the C library's generator and differs from one run to the next.
 _VARIANTS = (
     *("f1", "f2", "f3", "f4", "f5", "m1", "m2", "m3", "m4", "m5", "m6", "m7", "m8"),
     *("Alicia", "Andrea", "Andy", "Annie", "Gene", "Lee", "Marco", "Mario", "Michael", "Mike"),
-    *("adam", "anika", "antonio", "belinda", "caleb", "david", "ed", "edward", "john", "linda", "max", "miguel"),
+    *("anika", "antonio", "belinda", "ed", "john", "linda", "max", "miguel"),
     *("pablo", "paul", "pedro", "quincy", "rob", "robert", "sandro", "shelby", "steph", "steph2", "travis"),
     *("victor", "zac"),
 )
