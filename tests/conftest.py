@@ -4,9 +4,14 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from otoscope import run_study
 from tests.speech import lay_out_subset, tiny_study
+
+# A test machine may be busy: how long one example takes says nothing about the code.
+settings.register_profile("otoscope", deadline=None)
+settings.load_profile("otoscope")
 
 
 @pytest.fixture(scope="session")

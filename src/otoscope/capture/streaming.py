@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
 
 import torch
 from torch import Tensor
@@ -45,21 +44,20 @@ def views_of(
     chosen = {name: list((layers or {}).get(name) or r.layers()) for name, r in recognisers.items()}
     grid = grid or common_grid([layer for own in chosen.values() for layer in own])
     strides = {view_name(m, layer.name): layer.stride for m, own in chosen.items() for layer in own}
-    with ExitStack() as stack:
-        captures = {}
+    names = {m: [layer.name for layer in own] for m, own in chosen.items()}
+    for recogniser in recognisers.values():
+        recogniser.module.eval()
+    for features, lengths in batches:
+        outputs = {}
         for name, recogniser in recognisers.items():
-            recogniser.module.eval()
-            names = [layer.name for layer in chosen[name]]
-            captures[name] = stack.enter_context(capture(recogniser.module, names))
-        for features, lengths in batches:
-            outputs = {}
-            for name, recogniser in recognisers.items():
+            # Hooked for its own pass only: two names may stand for one module.
+            with capture(recogniser.module, names[name]) as captured:
                 recogniser.forward(features, lengths)
-                seen = captures[name].take()
-                for layer in chosen[name]:
-                    frames = to_frames(seen[layer.name], layer, lengths, recogniser.frame_shift)
-                    outputs[view_name(name, layer.name)] = frames
-            yield to_grid(outputs, strides, grid=grid)
+                seen = captured.take()
+            for layer in chosen[name]:
+                frames = to_frames(seen[layer.name], layer, lengths, recogniser.frame_shift)
+                outputs[view_name(name, layer.name)] = frames
+        yield to_grid(outputs, strides, grid=grid)
 
 
 def shuffle_utterances(views: Mapping[str, Tensor], lengths: Sequence[int]) -> Views:

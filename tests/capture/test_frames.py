@@ -1,0 +1,151 @@
+"""From outputs to frames × units: padding, layouts, grids; and similarities that padding and batching cannot change."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from otoscope import CaptureError, Layer, ReferenceRecogniser, similarity
+from otoscope.asr import PRESETS, CharacterTokens, pad
+from otoscope.capture import common_grid, pool, reduce, to_frames, to_grid, views_of
+from otoscope.capture.streaming import shuffle_utterances
+
+
+def layer(units=3, stride=0.02, time_axis=1):
+    return Layer("l", units, stride, time_axis, "test")
+
+
+def test_padding_is_dropped_by_true_length():
+    output = torch.arange(2 * 5 * 3.0).view(2, 5, 3)
+    frames, lengths = to_frames(output, layer(), torch.tensor([10, 5]), 0.01)
+    assert lengths == [5, 3]
+    assert torch.equal(frames, torch.cat([output[0], output[1, :3]]))
+
+
+def test_every_layout_gives_the_same_frames():
+    plain = torch.randn(2, 5, 6)
+    lengths = torch.tensor([10, 7])
+    expected, _ = to_frames(plain, layer(6), lengths, 0.01)
+    for output, axis in (
+        (plain.transpose(1, 2), 2),  # (batch, channels, frames)
+        (plain.transpose(0, 1), 0),  # (frames, batch, units)
+        (plain.view(2, 5, 2, 3).permute(0, 2, 1, 3), 2),  # (batch, channels, frames, frequencies)
+    ):
+        assert torch.equal(to_frames(output, layer(6, time_axis=axis), lengths, 0.01)[0], expected)
+
+
+@pytest.mark.parametrize(
+    ("shape", "said"),
+    [((2, 4, 3), "2 utterances × 4 frames × 3 units"), ((2, 5, 4), "5 frames × 4 units"), ((1, 5, 3), "1 utterances")],
+)
+def test_an_output_of_another_shape_is_refused(shape, said):
+    with pytest.raises(CaptureError, match=said):
+        to_frames(torch.zeros(shape), layer(), torch.tensor([10, 5]), 0.01)
+    with pytest.raises(CaptureError, match="expected \\(batch, frames, units\\)"):
+        to_frames(torch.zeros(shape[:2]), layer(), torch.tensor([10, 5]), 0.01)
+
+
+@given(st.lists(st.integers(1, 30), min_size=1, max_size=5), st.integers(1, 5))
+def test_pooling_averages_inside_each_utterance(lengths, ratio):
+    x = torch.randn(sum(lengths), 2, dtype=torch.float64)
+    pooled, counts = pool(x, lengths, stride=0.01, grid=0.01 * ratio)
+    expected = []
+    for utterance in x.split(lengths):
+        expected += [utterance[i : i + ratio].mean(0) for i in range(0, len(utterance), ratio)]
+    assert counts == [-(-n // ratio) for n in lengths]
+    torch.testing.assert_close(pooled, torch.stack(expected))
+
+
+@settings(max_examples=30)
+@given(st.integers(1, 200), st.sampled_from([(0.02, 0.03), (0.0125, 0.04), (0.03, 0.04)]))
+def test_pooling_to_a_grid_that_does_not_divide_keeps_the_mean(n, steps):
+    x = torch.randn(n, 2, dtype=torch.float64)
+    pooled, (count,) = pool(x, [n], stride=steps[0], grid=steps[1])
+    assert abs(count - n * steps[0] / steps[1]) <= 1
+    cell = torch.floor(torch.arange(n, dtype=torch.float64) * steps[0] / steps[1] + 1e-9).long()
+    weights = torch.bincount(cell).double()
+    torch.testing.assert_close((pooled * weights[:, None]).sum(0), x.sum(0))
+
+
+def test_frames_are_never_interpolated():
+    with pytest.raises(CaptureError, match="finer than a layer's stride"):
+        pool(torch.zeros(4, 1), [4], stride=0.04, grid=0.02)
+
+
+def test_layers_of_different_stride_meet_on_the_coarsest():
+    layers = [layer(stride=0.02), layer(stride=0.04)]
+    assert common_grid(layers) == 0.04
+    fine, coarse = torch.randn(9, 3), torch.randn(5, 2)
+    views, lengths = to_grid(
+        {"fine": (fine, [6, 3]), "coarse": (coarse, [3, 2])}, {"fine": 0.02, "coarse": 0.04}, grid=0.04
+    )
+    assert lengths == [3, 2]
+    assert torch.equal(views["coarse"], coarse)
+    torch.testing.assert_close(views["fine"][3:], torch.stack([fine[6:8].mean(0), fine[8]]))
+
+
+def test_layers_that_disagree_about_the_duration_are_refused():
+    with pytest.raises(CaptureError, match="layers disagree about the length"):
+        to_grid({"a": (torch.zeros(9, 1), [9]), "b": (torch.zeros(4, 1), [4])}, {"a": 0.02, "b": 0.02}, grid=0.02)
+
+
+@pytest.fixture(params=["cnn", "lstm", "transformer"])
+def recogniser(request):
+    torch.manual_seed(0)
+    return ReferenceRecogniser(PRESETS[request.param]["small"].model, CharacterTokens.of(["AB "]))
+
+
+def speech(count=12):
+    generator = torch.Generator().manual_seed(0)
+    lengths = torch.randint(40, 200, (count,), generator=generator).tolist()
+    return [torch.randn(n, 80, generator=generator).cumsum(0) / 5 for n in lengths]
+
+
+def cka(recogniser, batches):
+    moments = reduce({"r": recogniser}, batches)
+    return similarity(moments, measure=["cka", "cka-biased", "cka-debiased"]).to_array().values
+
+
+def test_padding_and_batch_size_do_not_change_a_similarity(recogniser):
+    features = speech()
+    alone = cka(recogniser, [pad([f]) for f in features])
+    pairs = cka(recogniser, [pad(features[i : i + 2]) for i in range(0, 12, 2)])
+    together = cka(recogniser, [pad(features)])
+    padded, lengths = pad(features)
+    much = torch.cat([padded, torch.full((12, 300, 80), 7.0)], dim=1)
+    with_rubbish = cka(recogniser, [(much, lengths)])
+    for other in (pairs, together, with_rubbish):
+        np.testing.assert_allclose(other, alone, atol=2e-5)
+
+
+def test_reducing_while_streaming_is_measuring_all_frames_at_once(recogniser):
+    batches = [pad(speech()[i : i + 4]) for i in (0, 4, 8)]
+    parts = list(views_of({"r": recogniser}, batches))
+    whole = {name: torch.cat([views[name] for views, _ in parts]) for name in parts[0][0]}
+    lengths = [n for _, own in parts for n in own]
+    direct = similarity(whole, measure="cka", utterances=lengths)
+    streamed = similarity(reduce({"r": recogniser}, batches), measure="cka")
+    np.testing.assert_allclose(streamed.values, direct.values, atol=1e-9)
+
+
+def test_two_recognisers_are_captured_side_by_side(recogniser):
+    moments = reduce({"a": recogniser, "b": recogniser}, [pad(speech())])
+    found = similarity(moments, measure="cka")
+    for name in ("subsample", "blocks.0", "blocks.1"):
+        assert float(found.sel(layer_x=f"a:{name}", layer_y=f"b:{name}")) == pytest.approx(1, abs=1e-9)
+
+
+def test_shuffling_pairs_every_utterance_with_another():
+    x = torch.arange(9.0)[:, None]
+    views, lengths = shuffle_utterances({"x": x}, [2, 3, 4])
+    assert lengths == [2, 3, 2]
+    assert views["x"].flatten().tolist() == [0, 1, 2, 3, 4, 5, 6]
+    assert views["~x"].flatten().tolist() == [2, 3, 5, 6, 7, 0, 1]
+    with pytest.raises(CaptureError, match="at least 2"):
+        shuffle_utterances({"x": x}, [9])
+
+
+def test_no_speech_is_an_error(recogniser):
+    with pytest.raises(CaptureError, match="batches are empty"):
+        reduce({"r": recogniser}, [])
