@@ -51,7 +51,7 @@ def views(rng, layers, speech):
     return made
 
 
-def make_study(folder, runs, *, names="blocks.{}", missing=False, title="A small study"):
+def make_study(folder, runs, *, names="blocks.{}", missing=False, title="A small study", measures=tuple(MEASURES)):
     """Write a study folder; `runs` maps each run to its number of layers."""
     rng = np.random.default_rng(7)
     speech = rng.normal(size=(UTTERANCES, LENGTH, 8))
@@ -62,10 +62,10 @@ def make_study(folder, runs, *, names="blocks.{}", missing=False, title="A small
         (run_x, step_x, i), (run_y, step_y, j) = x, y
         a, b = made[run_x][step_x, i], made[run_y][step_y, j]
         b = b[order] if kind == "shuffled" else b
-        values = {m: f(a, b) for m, f in MEASURES.items()}
+        values = {m: f(a, b) for m, f in MEASURES.items() if m in measures}
         if missing and 1 in (i, j):
             values["cca"] = float("nan")
-        nulls = {m: null_level(m, a, b) for m in MEASURES}
+        nulls = {m: null_level(m, a, b) for m in measures}
         labels = names.format(i), names.format(j)
         return Comparison(kind, run_x, step_x, labels[0], run_y, step_y, labels[1], values, nulls)
 

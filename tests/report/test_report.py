@@ -84,7 +84,7 @@ def test_the_summary_names_the_alike_neighbours_and_the_movement(three):
     k = int(neighbours.argmax())
     assert f"lstm: most alike are {k} and {k + 1} ({neighbours[k]:.2f})" in text
     moved = results.curve("to_final", "lstm/seed0", "cka").sel(step=0)
-    assert f"furthest from its untrained state is {int(moved.argmin())}" in text
+    assert f"furthest from its untrained state is {np.argmin(moved.values)}" in text
     shuffled = [results.shuffled(run, s, "cka-biased") for run in results.runs for s in (STEPS[0], STEPS[-1])]
     mean = np.concatenate([m.values.ravel() for m in shuffled]).mean()
     assert f"cka-biased: {mean:.3f} on average" in text
@@ -128,10 +128,10 @@ NASTY = "c<b>n\"'&/é音 </script><script>alert(1)</script>"
 
 def test_odd_names_are_escaped(tmp_path):
     run = "c<b>'\"& é音/seed0"
-    folder = make_study(tmp_path, {run: 2}, names="<i>{}</i>\"'", title=NASTY)
+    folder = make_study(tmp_path, {run: 2}, names="<i>{}</i>\"'", title=NASTY, measures=["cka"])
     page = Page(write_report(folder))
-    assert not [tag for tag, _ in page.tags if tag in ("b", "i")] or "<b>'" not in page.source
-    assert "alert(1)" not in " ".join(data for tag, data in page.texts if tag == "script" and "alert(1)" in data[:2000])
+    for raw in ("<i>0", "c<b>", "</script><script>alert"):
+        assert raw not in page.source
     assert sum(tag == "script" for tag, _ in page.tags) == 3
     assert NASTY in page.text
     assert page.data()["runs"][run]["layers"][0] == "<i>0</i>\"'"
@@ -140,11 +140,11 @@ def test_odd_names_are_escaped(tmp_path):
 
 
 def test_one_run_with_nothing_but_results(tmp_path):
-    folder = make_study(tmp_path, {"cnn/seed0": 3})
+    folder = make_study(tmp_path, {"cnn/seed0": 3}, measures=["cka"])
     (folder / "manifest.json").unlink()
     shutil.rmtree(folder / "recognisers")
     text = Page(write_report(folder)).text
-    assert "1 run of 1 recogniser, 3 measures" in text
+    assert "1 run of 1 recogniser, 1 measure of" in text
     assert "manifest.json could not be read" in text
     assert "there is no training log" in text
     assert "not recorded" in text
@@ -152,14 +152,14 @@ def test_one_run_with_nothing_but_results(tmp_path):
 
 
 def test_a_log_cut_off_by_a_kill_is_read_up_to_there_and_named(tmp_path):
-    folder = make_study(tmp_path, {"cnn/seed0": 2})
+    folder = make_study(tmp_path, {"cnn/seed0": 2}, measures=["cka"])
     log = folder / "recognisers/cnn/seed0/log.jsonl"
     log.write_bytes(log.read_bytes()[:-20])
     assert "1 of 800 lines of its training log could not be read" in Page(write_report(folder)).text
 
 
 def test_writing_again_replaces_the_report_and_leaves_no_parts(tmp_path):
-    folder = make_study(tmp_path, {"cnn/seed0": 2})
+    folder = make_study(tmp_path, {"cnn/seed0": 2}, measures=["cka"])
     first = write_report(folder).read_bytes()
     assert write_report(folder).read_bytes() == first
     assert not list(folder.rglob("*.part"))
@@ -173,7 +173,7 @@ def test_a_folder_without_results_is_refused(tmp_path, make):
 
 
 def test_every_kind_of_comparison_may_be_missing(tmp_path):
-    folder = make_study(tmp_path, {"cnn/seed0": 2, "lstm/seed0": 2})
+    folder = make_study(tmp_path, {"cnn/seed0": 2, "lstm/seed0": 2}, measures=["cka"])
     results = Results.load(folder / "results.nc")
     only = results.dataset.isel(pair=np.flatnonzero(results.dataset["kind"].values == "across"))
     Results(only).save(folder / "results.nc")

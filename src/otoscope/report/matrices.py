@@ -8,7 +8,7 @@ from typing import Any
 import altair as alt
 
 from otoscope.report.specs import Spec, to_spec, with_rows
-from otoscope.report.theme import MATRIX_SIDE, MISSING, colour_scale
+from otoscope.report.theme import MATRIX_SIDE, colour_scale
 
 __all__ = ["fill_matrix", "matrix_rows", "matrix_spec"]
 
@@ -68,9 +68,8 @@ def matrix_spec(*, lowest: float, legend: bool = False) -> Spec:
     # No layer filters its rows: Vega-Lite can only keep one order of the layers where all see the same data.
     base = alt.Chart(alt.NamedData("rows")).encode(x=columns, y=rows)
     is_known = "isValid(datum.value)"
-    tiles = base.mark_rect(invalid="show", tooltip=alt.ExprRef(_TOOLTIP)).encode(
-        color=alt.condition(is_known, known, alt.value(MISSING))
-    )
+    # The tooltip names the reason; the grey of an unknown value is set in `theme.CONFIG`.
+    tiles = base.mark_rect(invalid="show", tooltip=alt.ExprRef(_TOOLTIP)).encode(color=known)
     crosses = base.mark_text(fontSize=11, tooltip=None, color="#6b6b6b").encode(
         text=alt.condition(is_known, alt.value(""), alt.value("×"))
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
@@ -54,7 +55,6 @@ def _page(study: StudyFolder, payload: Payload, scores: list[dict[str, Any]]) ->
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["number"] = lambda v: "–" if v is None else plain(v, 3)
-    bundle = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
     attrs = study.results.dataset.attrs
     return environment.from_string((assets / "page.html").read_text(encoding="utf-8")).render(
         title=attrs.get("title") or f"Study of {', '.join(r['name'] for r in payload['recognisers'])}",
@@ -77,9 +77,15 @@ def _page(study: StudyFolder, payload: Payload, scores: list[dict[str, Any]]) ->
         problems=list(_mapping(study.manifest.get("corpus")).get("problems") or []),
         style=_inline((assets / "page.css").read_text(encoding="utf-8")),
         script=_inline((assets / "page.js").read_text(encoding="utf-8")),
-        bundle=_inline(bundle),
+        bundle=_bundle(),
         data=_inline(_json({**payload, "specs": _specs(payload, scores)})),
     )
+
+
+@cache
+def _bundle() -> markupsafe.Markup:
+    """Vega, Vega-Lite and Vega-Embed as one script, once for all charts of a page."""
+    return _inline(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"))
 
 
 def _specs(payload: Payload, scores: list[dict[str, Any]]) -> dict[str, Any]:

@@ -52,6 +52,7 @@ CONFIG: dict[str, Any] = {
     "font": FONT,
     "background": "transparent",
     "view": {"stroke": None},
+    "scale": {"invalid": {"color": {"value": MISSING}}},
     "axis": {
         **_TEXT,
         "titleFontWeight": "normal",

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import datetime
 import json
-import os
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -17,13 +15,13 @@ import numpy as np
 import xarray as xr
 
 from otoscope.errors import StudyError
+from otoscope.study.netcdf import read_dataset, write_dataset
 from otoscope.study.rows import (
     ERROR_RATES,
     KINDS,
     PAIR,
     SCHEMA_VERSION,
     TRAINING,
-    VARIABLES,
     CheckpointRow,
     Comparison,
     LayerRow,
@@ -187,49 +185,12 @@ class Results:
 
     def save(self, path: Path | str) -> Path:
         """Write the results as netCDF-4; a reader sees either the old file or the whole new one."""
-        target = Path(path)
-        # Fixed-length characters: variable-length strings stay uncompressed, at ten times the size.
-        encoding: dict[str, dict[str, object]] = {
-            str(name): {"zlib": True, "complevel": 4, **({"dtype": "S1"} if v.dtype.kind in "UO" else {})}
-            for name, v in self.dataset.variables.items()
-            if v.size
-        }
-        handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
-        os.close(handle)
-        try:
-            self.dataset.to_netcdf(temporary, engine="h5netcdf", encoding=encoding)
-            os.replace(temporary, target)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
-        return target
+        return write_dataset(self.dataset, path)
 
     @classmethod
     def load(cls, path: Path | str) -> Results:
         """Read what `save` wrote; `StudyError` for a missing, foreign or cut-off file, or another schema."""
-        target = Path(path)
-        if not target.is_file():
-            raise StudyError(f"{target}: there is no such results file. Run `otoscope study` to make one.")
-        try:
-            dataset = xr.load_dataset(target, engine="h5netcdf")
-        except (OSError, ValueError, KeyError) as error:
-            raise StudyError(
-                f"{target} is not a readable netCDF-4 file ({error}). If it was cut off, run `otoscope study`"
-                " on its folder again."
-            ) from error
-        version = dataset.attrs.get("schema_version")
-        if version is None or not set(dataset.variables) >= VARIABLES:
-            missing = ", ".join(sorted(VARIABLES - {str(name) for name in dataset.variables})[:5])
-            raise StudyError(
-                f"{target} is netCDF but not a study's results (missing: {missing or 'schema_version'}). "
-                "Name the results.nc in a study's folder."
-            )
-        if int(version) != SCHEMA_VERSION:
-            raise StudyError(
-                f"{target} has results schema {version}; this Otoscope reads schema {SCHEMA_VERSION}. "
-                "Run `otoscope study` on the folder again, or use the version that wrote it."
-            )
-        return cls(dataset)
+        return cls(read_dataset(path))
 
     def _known(self, name: str, known: Sequence[str], what: str) -> None:
         if name not in known:

@@ -5,14 +5,16 @@
   const { specs, runs, recognisers } = study;
   const get = (id) => document.getElementById(id);
   const steps = [...new Set(Object.values(runs).flatMap((run) => run.steps))].sort((a, b) => a - b);
-  const seeds = Math.max(...recognisers.map((r) => r.runs.length));
+  const seeds = [...new Set(Object.values(runs).map((run) => run.seed))];
   const figures = [];
 
   const measure = () => get("measure").value;
   const chosenStep = () => steps[Number(get("step").value)];
-  const shownRuns = () => recognisers.map((r) => r.runs[Math.min(Number(get("seed").value), r.runs.length - 1)]);
+  const shownRuns = () => recognisers.map((r) => (
+    r.runs.find((run) => runs[run].seed === get("seed").value) ?? r.runs[0]
+  ));
   const shownIndex = (run) => Math.max(0, runs[run].steps.findLastIndex((step) => step <= chosenStep()));
-  const display = (run) => (seeds > 1 ? run : runs[run].recogniser);
+  const display = (run) => (seeds.length > 1 ? run : runs[run].recogniser);
   const percent = (rate) => `${(100 * rate).toFixed(1)} %`;
   const number = (step) => step.toLocaleString("en-GB");
 
@@ -64,7 +66,7 @@
     caption.appendChild(document.createElement("b")).textContent = title;
     const text = caption.appendChild(document.createTextNode(""));
     const chart = figure.appendChild(document.createElement("div"));
-    chart.className = "chart";
+    chart.className = spec.layer[0].mark.type === "rect" ? "chart matrix" : "chart";
     panel.append(figure);
     const entry = { view: null, panel: panel.dataset.panels };
     entry.update = async () => {
@@ -171,9 +173,9 @@
   const slider = get("step");
   slider.max = steps.length - 1;
   slider.value = slider.max;
-  for (let k = 0; k < seeds; k += 1) get("seed").add(new Option(String(k + 1), String(k)));
-  get("seed").value = "0";
-  get("seed-label").hidden = seeds < 2;
+  for (const seed of seeds) get("seed").add(new Option(seed.replace(/^seed/, ""), seed));
+  get("seed").value = seeds[0];
+  get("seed-label").hidden = seeds.length < 2;
   slider.addEventListener("input", () => update("within"));
   get("measure").addEventListener("change", () => update());
   get("when").addEventListener("change", () => update("across"));
