@@ -7,6 +7,7 @@ import pytest
 import soundfile
 
 from otoscope.corpora import KINDS, Corpus, Problem, Utterance, check, load, read_audio, summarise
+from otoscope.corpora.audio import header_duration
 from otoscope.corpora.checking import ctc_frames
 from otoscope.errors import CorpusError
 
@@ -112,6 +113,21 @@ def test_segment_beyond_the_end(tmp_path, real):
     assert p.kind == "truncated"
     assert p.what.endswith("1.00 s from 1.00 s on, where 1.50 s were expected")
     assert len(read_audio(one(path, duration=0.5, start=1.25))) == 8000
+
+
+def test_flac_of_unknown_length(tmp_path, real):
+    """As a program writes it into a pipe: the number of samples in its header is 0."""
+    path = tmp_path / "pipe.flac"
+    soundfile.write(path, real[0], 16000)
+    data = bytearray(path.read_bytes())
+    data[21] &= 0xF0
+    data[22:26] = bytes(4)
+    path.write_bytes(data)
+    assert header_duration(path) == 0.0
+    p = fault(tmp_path, real, one(path))
+    assert (p.kind, p.action) == ("unreadable", "skipped")
+    assert "its header leaves the length open" in p.what
+    assert "rewrite it with `ffmpeg -i pipe.flac new.flac`" in p.what
 
 
 def test_silent(tmp_path, real):

@@ -185,6 +185,19 @@ def test_a_kill_in_the_middle_leaves_nothing_that_is_read(cache, monkeypatch):
     assert len(default_corpus(**SMALL)) > 10
 
 
+def test_what_a_killed_process_left_is_removed_after_a_day(cache):
+    default_corpus(**SMALL)
+    (folder,) = (cache / "corpora").iterdir()
+    old, new = (folder.with_name(f".{folder.name}-{name}") for name in ("old", "new"))
+    for left in (old, new):
+        left.mkdir()
+    os.utime(old, (0, 0))
+    folder.rename(cache / "aside")
+    default_corpus(**SMALL)
+    assert not old.exists()
+    assert new.exists()
+
+
 def test_more_than_there_is():
     with pytest.raises(CorpusError, match=r"has phrases for \d+ minutes of 'dev', not 60\. Ask for fewer dev_minutes"):
         default_corpus(train_minutes=0.05, dev_minutes=60, test_minutes=0.05)

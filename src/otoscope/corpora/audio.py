@@ -30,6 +30,7 @@ SAMPLE_RATE_HZ = 16000
 AUDIO_SUFFIXES = frozenset({".flac", ".wav", ".ogg", ".opus", ".mp3", ".sph", ".aiff", ".aif", ".au", ".raw"})
 TOLERANCE: Seconds = 0.1
 """How much shorter than announced a recording may be before it counts as cut short."""
+_UNKNOWN_FRAMES = 1 << 60  # libsndfile gives the largest integer where a header leaves the length open
 
 
 class AudioFaultError(CorpusError):
@@ -95,7 +96,7 @@ def decode(path: Path, *, start: Seconds | None = None, duration: Seconds = 0.0)
     """Decode a file, or `duration` seconds of it from `start`, and notice if it is cut short.
 
     Raises:
-        AudioFaultError: of kind `missing`, `empty`, `not audio` or `truncated`.
+        AudioFaultError: of kind `missing`, `empty`, `not audio`, `truncated` or `unreadable`.
     """
     if not path.is_file():
         raise AudioFaultError("missing", path, "there is no such file")
@@ -118,6 +119,9 @@ def _decode(path: Path, start: Seconds | None, duration: Seconds) -> Recording:
         raise AudioFaultError(fault, path, f"cannot be opened as audio ({error.error_string})") from error
     with file:
         rate = int(file.samplerate)
+        if file.frames >= _UNKNOWN_FRAMES:  # libsndfile cannot read these to their end
+            what = "its header leaves the length open, as a program that writes into a pipe does; rewrite it with"
+            raise AudioFaultError("unreadable", path, f"{what} `ffmpeg -i {path.name} new{path.suffix}`")
         try:
             if start is None:
                 samples = file.read(dtype="float32", always_2d=True)
@@ -159,4 +163,4 @@ def header_duration(path: Path) -> Seconds:
         frames = max(info.frames, promised_frames(path) or 0)
     except (OSError, soundfile.LibsndfileError):
         return 0.0
-    return float(frames / info.samplerate)
+    return float(frames / info.samplerate) if frames < _UNKNOWN_FRAMES else 0.0

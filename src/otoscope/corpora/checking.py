@@ -27,7 +27,7 @@ KINDS: dict[str, str] = {
     "characters": "a transcript with characters outside the alphabet",
     "no transcript": "no words in the transcript",
     "duplicate": "an utterance id that came before",
-    "unreadable": "an entry of the corpus that the importer cannot turn into an utterance",
+    "unreadable": "an entry that cannot be turned into an utterance, or audio whose length is left open",
     "sample rate": "not 16 kHz: resampled",
     "channels": "more than one channel: averaged",
     "longer": "longer than the corpus says: the whole file is used",

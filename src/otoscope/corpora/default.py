@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import gzip
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from importlib.resources import files
@@ -18,7 +16,7 @@ from numpy.typing import NDArray
 
 from ..errors import CorpusError
 from .audio import SAMPLE_RATE_HZ
-from .cache import cache_dir
+from .cache import cache_dir, made_whole
 from .espeak import Speech, synthesise
 from .importers.tsv import TSV
 from .manifest import Corpus, Interval, Utterance
@@ -108,34 +106,25 @@ def default_corpus(
 
 
 def _make(folder: Path, seed: int, minutes: dict[str, float], progress: Callable[[int, int], None] | None) -> None:
-    """Build the corpus beside its place and move it there whole, so that no one ever sees half of it."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    building = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
-        with (
-            (building / "transcripts.tsv").open("w", encoding="utf-8", newline="") as transcripts,
-            gzip.open(building / "alignments.tsv.gz", "wt", encoding="utf-8", newline="") as alignments,
-        ):
-            texts, times = (csv.writer(f, delimiter="\t", lineterminator="\n") for f in (transcripts, alignments))
-            texts.writerow(["utt_id", "speaker", "path", "duration", "text", "split"])
-            times.writerow(["utt_id", "word_index", "word", "phone", "start", "end"])
-            made, total = 0.0, 60 * sum(minutes.values())
-            for u, samples in _utterances(seed, minutes):
-                path = building / u.audio
-                path.parent.mkdir(parents=True, exist_ok=True)
-                soundfile.write(path, samples, SAMPLE_RATE_HZ, subtype="PCM_16")
-                texts.writerow([u.id, u.speaker, u.audio.as_posix(), f"{u.duration:.4f}", u.text, u.split])
-                times.writerows([u.id, *row] for row in _rows(u))
-                made += u.duration
-                if progress:
-                    progress(int(min(made, total)), int(total))
-        try:
-            building.rename(folder)
-        except OSError:
-            if not folder.is_dir():  # else another process was faster, with the same samples
-                raise
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
+    """Write the corpus in the layout `tsv`."""
+    made, total = 0.0, 60 * sum(minutes.values())
+    with (
+        made_whole(folder) as making,
+        (making / "transcripts.tsv").open("w", encoding="utf-8", newline="") as transcripts,
+        gzip.open(making / "alignments.tsv.gz", "wt", encoding="utf-8", newline="") as alignments,
+    ):
+        texts, times = (csv.writer(f, delimiter="\t", lineterminator="\n") for f in (transcripts, alignments))
+        texts.writerow(["utt_id", "speaker", "path", "duration", "text", "split"])
+        times.writerow(["utt_id", "word_index", "word", "phone", "start", "end"])
+        for u, samples in _utterances(seed, minutes):
+            path = making / u.audio
+            path.parent.mkdir(parents=True, exist_ok=True)
+            soundfile.write(path, samples, SAMPLE_RATE_HZ, subtype="PCM_16")
+            texts.writerow([u.id, u.speaker, u.audio.as_posix(), f"{u.duration:.4f}", u.text, u.split])
+            times.writerows([u.id, *row] for row in _rows(u))
+            made += u.duration
+            if progress:
+                progress(int(min(made, total)), int(total))
 
 
 def _rows(u: Utterance) -> Iterator[list[str]]:

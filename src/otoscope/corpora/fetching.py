@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import http.client
-import shutil
 import tarfile
-import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -15,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..errors import CorpusError
-from .cache import cache_dir
+from .cache import cache_dir, made_whole
 from .sources import SOURCES, Archive, Source
 
 __all__ = ["fetch", "fetch_source"]
@@ -84,16 +82,12 @@ def fetch_source(
             _download(archive, path, progress, tries, wait)
         record.append(f"{archive.url}\n{_verify(archive, path)}\n")
         archives.append(path)
-    unpacking = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
+    with made_whole(folder) as unpacking:
         for path in archives:
             _unpack(path, unpacking)
         (unpacking / _RECORD).write_text("\n".join(record), encoding="utf-8")
-        unpacking.rename(folder)
-    finally:
-        shutil.rmtree(unpacking, ignore_errors=True)
     for path in archives:
-        path.unlink()
+        path.unlink(missing_ok=True)
     return folder
 
 
