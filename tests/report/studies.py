@@ -108,8 +108,9 @@ def make_study(folder, runs, *, names="blocks.{}", missing=False, title="A small
     )
     folder.mkdir(parents=True, exist_ok=True)
     results.save(folder / "results.nc")
+    problem = {"utterance": "u1", "kind": "empty audio", "what": "0 samples", "action": "skipped"}
     manifest = {
-        "command": "otoscope study --corpus tones",
+        "command": ["otoscope", "study", "--corpus", "tones"],
         "versions": {"otoscope": "0.1.0", "torch": "2.13.0"},
         "host": "laptop, 2 cores",
         "git": "0123abc",
@@ -118,9 +119,9 @@ def make_study(folder, runs, *, names="blocks.{}", missing=False, title="A small
             "utterances": 120,
             "hours": 0.5,
             "speakers": 4,
-            "splits": {"train": 100, "dev": 12, "test": 8},
+            "splits": {"train": {"utterances": 100, "speakers": 3}, "dev": {"utterances": 12, "speakers": 1}},
             "hash": "ab" * 32,
-            "problems": [{"utterance": "u1", "kind": "empty audio", "what": "0 samples", "action": "skipped"}],
+            "problems": {"counts": {"empty audio, skipped": 1}, "list": [problem]},
         },
         "recognisers": [
             {

@@ -82,7 +82,7 @@ def test_every_panel_is_drawn_and_the_slider_changes_the_heatmaps(three, visit):
     after = fills(page, "within")
     assert after != before
     assert "step 0" in page.locator("#step-text").inner_text()
-    assert "WER 100.0 %" in page.locator('[data-panels="within"] figcaption').first.inner_text()
+    assert "WER 100.0\u00a0%" in page.locator('[data-panels="within"] figcaption').first.inner_text()
 
 
 def test_a_cell_tells_its_value(three, visit):

@@ -15,6 +15,8 @@ from otoscope.report.payload import build_payload
 from otoscope.study.results import Results
 from tests.report.studies import MEASURES, STEPS, make_study
 
+SVG = "{http://www.w3.org/2000/svg}"
+
 
 class Page(HTMLParser):
     """Tags with their attributes, and text by the element it stands in."""
@@ -63,7 +65,7 @@ def test_the_page_says_what_was_run_and_what_came_out(three):
     for said in (
         "4 runs of 3 recognisers, 3 measures",
         "tones · 120 utterances · 0.50 hours · 4 speakers",
-        "train 100 · dev 12 · test 8",
+        "train: 100 utterances, 3 speakers · dev: 12 utterances, 1 speakers",
         "1 × empty audio, skipped",
         "240 frames of 12 utterances of split dev, one frame every 40 ms",
         "otoscope study --corpus tones",
@@ -105,6 +107,13 @@ def test_the_page_carries_the_results(three):
     assert data["reasons"]["cca"]["cnn/seed0"]["1"] == "12 frames for 7 units: too few"
 
 
+def drawn(svg):
+    """How many lines and cells a figure shows, its axes and legends left aside."""
+    marks = ("mark-line role-mark", "mark-rect role-mark")
+    groups = [g for g in svg.iter(f"{SVG}g") if g.get("class", "").startswith(marks)]
+    return sum(bool(path.get("d")) for group in groups for path in group.iter(f"{SVG}path"))
+
+
 def test_figures_are_written_as_svg_and_png(three):
     figures = three / "figures"
     stems = {p.stem for p in figures.glob("*.svg")}
@@ -114,7 +123,7 @@ def test_figures_are_written_as_svg_and_png(three):
     assert len(list(figures.iterdir())) == 2 * len(stems)
     for stem in stems:
         svg = ElementTree.parse(figures / f"{stem}.svg").getroot()
-        assert len(list(svg.iter("{http://www.w3.org/2000/svg}path"))) > 20, stem
+        assert drawn(svg) >= (6 if stem in ("wer", "cer", "loss") else 12), stem
         png = (figures / f"{stem}.png").read_bytes()
         assert png.startswith(b"\x89PNG")
         assert len(png) > 10_000

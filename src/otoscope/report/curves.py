@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import altair as alt
 
-from otoscope.report.specs import Spec, to_spec
+from otoscope.report.specs import Spec, to_spec, with_rows
 from otoscope.report.theme import CATEGORIES, CURVE_HEIGHT, CURVE_WIDTH, MUTED, step_ticks, time_unit
 
 __all__ = ["layer_spec", "score_spec"]
@@ -56,6 +56,7 @@ def score_spec(
     points: Sequence[dict[str, Any]],
     *,
     recognisers: Sequence[str],
+    steps: Sequence[int],
     title: str,
     against: Literal["step", "time"],
     percent: bool,
@@ -64,14 +65,14 @@ def score_spec(
     """An error rate or a loss against training step or time, one line a run and split.
 
     `points` hold run, recogniser, split, step, seconds and value. Colour tells recognisers apart, the dash tells
-    the split.
+    the split. `steps` are the checkpoints' steps, which set the axis.
     """
     if against == "time":
         per_unit, unit = time_unit(max((p["seconds"] for p in points if p["seconds"] is not None), default=0.0))
         points = [{**p, "time": None if p["seconds"] is None else p["seconds"] / per_unit} for p in points]
         x = alt.X("time:Q", title=f"training time ({unit})", axis=alt.Axis(grid=False, tickCount=5))
     else:
-        x = alt.X("step:Q", title="training step", **_step_axis([p["step"] for p in points]))
+        x = alt.X("step:Q", title="training step", **_step_axis(steps))
     splits = ["dev", "test", "train"]
     form = ".1%" if percent else ".3f"
     colour = alt.Color(
@@ -92,11 +93,12 @@ def score_spec(
         alt.Tooltip("value:Q", title=title, format=form),
     ]
     axis = alt.Axis(format="%", tickCount=6) if percent else alt.Axis(tickCount=6)
-    base = alt.Chart(alt.InlineData(values=list(points))).encode(
+    base = alt.Chart(alt.NamedData("rows")).encode(
         x=x, y=alt.Y("value:Q", title=title, axis=axis), color=colour, detail="run:N"
     )
     lines = base.mark_line(strokeWidth=1.6).encode(strokeDash=dash)
     dots = base.mark_point(filled=True, size=22).encode(
         tooltip=tooltip, opacity=alt.condition("datum.split == 'train'", alt.value(0), alt.value(1))
     )
-    return to_spec(alt.LayerChart(layer=[lines, dots], width=CURVE_WIDTH, height=CURVE_HEIGHT))
+    spec = to_spec(alt.LayerChart(layer=[lines, dots], width=CURVE_WIDTH, height=CURVE_HEIGHT))
+    return with_rows(spec, points)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 from otoscope.report.folder import StudyFolder
 from otoscope.report.text import duration, rate
 
-__all__ = ["run_facts", "study_facts"]
+__all__ = ["corpus_problems", "run_facts", "study_facts"]
 
 NOT_RECORDED = "not recorded"
 
@@ -19,22 +20,22 @@ NOT_RECORDED = "not recorded"
 def study_facts(study: StudyFolder) -> list[tuple[str, str]]:
     """The study's circumstances, in the order of the page."""
     manifest, attrs = study.manifest, study.results.dataset.attrs
-    corpus = manifest.get("corpus")
-    corpus = corpus if isinstance(corpus, Mapping) else {}
+    corpus = _mapping(manifest.get("corpus"))
     versions = manifest.get("versions") or json.loads(attrs.get("versions") or "{}")
     points = [f"{run}: {len(study.results.steps(run))}" for run in study.results.runs]
     facts = [
         ("Corpus", _corpus(corpus, attrs)),
-        ("Splits", _text(corpus.get("splits"))),
-        ("Problems in the corpus", _problems(corpus.get("problems"))),
+        ("Splits", _splits(corpus.get("splits"))),
+        ("Problems in the corpus", _problems(corpus_problems(study))),
         ("Probe set", _probe(attrs)),
         ("Checkpoints", ", ".join(points)),
         ("Seeds", _text(manifest.get("seeds"))),
         ("Machine", _text(manifest.get("host") or attrs.get("host"))),
         ("Duration", _seconds(manifest.get("duration"))),
+        ("Stages", " · ".join(f"{stage} {_seconds(s)}" for stage, s in _mapping(manifest.get("stages")).items())),
         ("Versions", _text(versions)),
         ("Revision", _text(manifest.get("git"))),
-        ("Command", _text(manifest.get("command"))),
+        ("Command", _command(manifest.get("command"))),
         *_recipes(study),
     ]
     return [(label, text or NOT_RECORDED) for label, text in facts]
@@ -73,7 +74,7 @@ def _recipes(study: StudyFolder) -> list[tuple[str, str]]:
     """How each recogniser was trained; seeds that share a recipe share a line."""
     recipes: dict[tuple[str, str], None] = {}
     for run, entry in _described(study).items():
-        rest = {k: v for k, v in entry.items() if k not in {"name", "seed", "parameters"}}
+        rest = {k: v for k, v in entry.items() if k not in {"name", "seed", "parameters", "test_wer", "test_cer"}}
         recipes[f"Recipe of {run.rpartition('/')[0]}", _text(rest.get("recipe", rest))] = None
     return list(recipes)
 
@@ -90,16 +91,37 @@ def _corpus(corpus: Mapping[str, Any], attrs: Mapping[str, Any]) -> str:
     return " · ".join([*parts, f"SHA-256 {digest[:12]}…"] if digest else parts)
 
 
-def _problems(problems: object) -> str:
+def corpus_problems(study: StudyFolder) -> list[Any] | None:
+    """Everything that was wrong with the corpus, as listed in the manifest; None where it keeps no such list."""
+    problems = _mapping(study.manifest.get("corpus")).get("problems")
+    listed = problems.get("list") if isinstance(problems, Mapping) else problems
+    return listed if isinstance(listed, list) else None
+
+
+def _problems(problems: list[Any] | None) -> str:
     if problems is None:
         return ""
-    if not isinstance(problems, list):
-        return _text(problems)
     counts = Counter(
         f"{p.get('kind', 'unnamed')}, {p.get('action', 'noted')}" if isinstance(p, Mapping) else str(p)
         for p in problems
     )
     return " · ".join(f"{count} × {what}" for what, count in counts.most_common()) or "none"
+
+
+def _splits(splits: object) -> str:
+    parts = []
+    for name, about in _mapping(splits).items():
+        of = ", ".join(f"{_text(v)} {k}" for k, v in about.items()) if isinstance(about, Mapping) else _text(about)
+        parts.append(f"{name}: {of}")
+    return " · ".join(parts)
+
+
+def _command(command: object) -> str:
+    return shlex.join(map(str, command)) if isinstance(command, list) else _text(command)
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
 
 
 def _probe(attrs: Mapping[str, Any]) -> str:
@@ -121,7 +143,9 @@ def _rate(values: list[float]) -> str:
 def _text(value: object) -> str:
     """Any JSON value in one line."""
     if isinstance(value, Mapping):
-        return " · ".join(f"{key} {_text(item)}" for key, item in value.items())
+        # What is nested stands in brackets, so that it is clear where it ends.
+        parts = ((k, f"({_text(v)})" if isinstance(v, Mapping) else _text(v)) for k, v in value.items())
+        return " · ".join(f"{key} {text}" for key, text in parts)
     if isinstance(value, list | tuple):
         return ", ".join(_text(item) for item in value)
     if isinstance(value, float):

@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import vl_convert
 
@@ -19,6 +19,7 @@ from otoscope.report.text import rate
 __all__ = ["write_atomically", "write_figures"]
 
 COLUMNS = 3
+AXES: tuple[Literal["step", "time"], ...] = ("step", "time")
 SCORES = (("wer", "word error rate", True), ("cer", "character error rate", True), ("loss", "CTC loss", False))
 CURVES = {"to_final": "similarity to final state", "to_previous": "similarity to previous checkpoint"}
 
@@ -49,19 +50,13 @@ def write_atomically(path: Path, content: bytes) -> Path:
 
 def _figures(payload: Payload, scores: Sequence[dict[str, Any]]) -> Iterator[tuple[str, list[Spec]]]:
     """Each figure's name and its charts."""
-    names = [r["name"] for r in payload["recognisers"]]
+    names, runs = [r["name"] for r in payload["recognisers"]], payload["runs"]
+    steps = sorted({step for run in runs.values() for step in run["steps"]})
     for quantity, title, percent in SCORES:
         points = [p for p in scores if p["quantity"] == quantity]
+        about: dict[str, Any] = {"recognisers": names, "steps": steps, "title": title, "percent": percent}
         if points:
-            yield (
-                quantity,
-                [
-                    score_spec(points, recognisers=names, title=title, against="step", percent=percent, legend=True),
-                    score_spec(points, recognisers=names, title=title, against="time", percent=percent, legend=True),
-                ],
-            )
-    runs = payload["runs"]
-    steps = sorted({step for run in runs.values() for step in run["steps"]})
+            yield quantity, [score_spec(points, against=x, legend=True, **about) for x in AXES]
     matrix = matrix_spec(lowest=payload["lowest"], legend=True)
     curves = {kind: layer_spec(steps=steps, lowest=payload["lowest"], y_title=y) for kind, y in CURVES.items()}
     for measure in payload["measures"]:

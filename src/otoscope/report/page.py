@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import jinja2
 import markupsafe
 import vl_convert
 
 from otoscope.report.curves import layer_spec, score_spec
-from otoscope.report.facts import run_facts, study_facts
-from otoscope.report.figures import CURVES, SCORES, write_atomically, write_figures
+from otoscope.report.facts import corpus_problems, run_facts, study_facts
+from otoscope.report.figures import AXES, CURVES, SCORES, write_atomically, write_figures
 from otoscope.report.folder import StudyFolder
 from otoscope.report.matrices import matrix_spec
 from otoscope.report.methods import method_notes
@@ -26,8 +25,6 @@ from otoscope.report.text import plain
 from otoscope.report.theme import BELOW_ZERO, CATEGORIES, CONFIG, MISSING, SEQUENCE
 
 __all__ = ["write_report"]
-
-AXES: tuple[Literal["step", "time"], ...] = ("step", "time")
 
 
 def write_report(folder: Path | str) -> Path:
@@ -74,7 +71,7 @@ def _page(study: StudyFolder, payload: Payload, scores: list[dict[str, Any]]) ->
         methods=method_notes(payload["measures"]),
         refusals=study.results.refusals,
         notes=study.notes,
-        problems=list(_mapping(study.manifest.get("corpus")).get("problems") or []),
+        problems=corpus_problems(study),
         style=_inline((assets / "page.css").read_text(encoding="utf-8")),
         script=_inline((assets / "page.js").read_text(encoding="utf-8")),
         bundle=_bundle(),
@@ -97,7 +94,7 @@ def _specs(payload: Payload, scores: list[dict[str, Any]]) -> dict[str, Any]:
         points = [p for p in scores if p["quantity"] == quantity]
         for against in AXES if points else ():
             fixed[f"{quantity}-{against}"] = score_spec(
-                points, recognisers=names, title=title, against=against, percent=percent
+                points, recognisers=names, steps=steps, title=title, against=against, percent=percent
             )
     curves = {kind: layer_spec(steps=steps, lowest=payload["lowest"], y_title=title) for kind, title in CURVES.items()}
     return {"config": CONFIG, "matrix": matrix_spec(lowest=payload["lowest"]), **curves, "scores": fixed}
@@ -138,10 +135,6 @@ def _layers(study: StudyFolder) -> list[dict[str, Any]]:
 
 def _mean(values: list[float]) -> float | None:
     return sum(values) / len(values) if values else None
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
 
 
 def _json(value: object) -> str:

@@ -6,12 +6,12 @@ __all__ = ["duration", "plain", "rate"]
 
 
 def rate(value: float) -> str:
-    """An error rate in per cent.
+    r"""An error rate in per cent.
 
     >>> rate(0.215)
-    '21.5 %'
+    '21.5\xa0%'
     """
-    return f"{100 * value:.1f} %"
+    return f"{100 * value:.1f}\N{NO-BREAK SPACE}%"
 
 
 def plain(value: float, decimals: int = 2) -> str:

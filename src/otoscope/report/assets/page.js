@@ -15,7 +15,7 @@
   ));
   const shownIndex = (run) => Math.max(0, runs[run].steps.findLastIndex((step) => step <= chosenStep()));
   const display = (run) => (seeds.length > 1 ? run : runs[run].recogniser);
-  const percent = (rate) => `${(100 * rate).toFixed(1)} %`;
+  const percent = (rate) => `${(100 * rate).toFixed(1)}\u00a0%`;
   const number = (step) => step.toLocaleString("en-GB");
 
   function cells(table, runX, runY, markBest) {
