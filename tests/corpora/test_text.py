@@ -1,7 +1,7 @@
 """Normalising changes spelling, never words."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from otoscope.corpora import ENGLISH, normalise
@@ -32,6 +32,7 @@ def test_the_alphabet_has_its_way():
 
 
 @given(st.text())
+@example("C.\u0327")  # a full stop between a letter and its cedilla
 def test_normal_text_stays_as_it_is(text):
     once = normalise(text)
     assert normalise(once) == once

@@ -42,6 +42,7 @@ def normalise(text: str, *, alphabet: str | None = ENGLISH) -> str:
         text = text.upper()
     elif all(c.islower() for c in has_case):
         text = text.lower()
+    text = unicodedata.normalize("NFKC", text)  # what was dropped may have parted a letter from its accent
     return " ".join(w for w in text.split() if w.strip("'"))  # a lone quotation mark is no word
 
 
