@@ -20,10 +20,10 @@ __all__ = [
     "time_unit",
 ]
 
-MATRIX_SIDE = 280
+MATRIX_SIDE = 264
 """Side of a heatmap, in pixels."""
 
-CURVE_WIDTH, CURVE_HEIGHT = 260, 195
+CURVE_WIDTH, CURVE_HEIGHT = 226, 190
 """Plotting area of a curve, in pixels."""
 
 # Okabe and Ito's palette, told apart with every common colour vision.
