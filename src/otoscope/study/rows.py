@@ -55,7 +55,7 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class CheckpointRow:
-    """One checkpoint of one run: error rates (1.0 is 100 %), losses and training time.
+    """One checkpoint of one run: error rates (1.0 is 100 %), losses (nats an utterance), training time.
 
     NaN where something was not scored at this checkpoint. `seconds` is the wall time of training so far.
 
