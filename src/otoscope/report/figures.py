@@ -20,7 +20,11 @@ __all__ = ["write_atomically", "write_figures"]
 
 COLUMNS = 3
 AXES: tuple[Literal["step", "time"], ...] = ("step", "time")
-SCORES = (("wer", "word error rate", True), ("cer", "character error rate", True), ("loss", "CTC loss (nats an utterance)", False))
+SCORES = (
+    ("wer", "word error rate", True),
+    ("cer", "character error rate", True),
+    ("loss", "CTC loss (nats an utterance)", False),
+)
 CURVES = {"to_final": "similarity to final state", "to_previous": "similarity to previous checkpoint"}
 
 
