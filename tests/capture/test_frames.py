@@ -138,12 +138,20 @@ def test_two_recognisers_are_captured_side_by_side(recogniser):
 
 def test_shuffling_pairs_every_utterance_with_another():
     x = torch.arange(9.0)[:, None]
-    views, lengths = shuffle_utterances({"x": x}, [2, 3, 4])
-    assert lengths == [2, 3, 2]
-    assert views["x"].flatten().tolist() == [0, 1, 2, 3, 4, 5, 6]
-    assert views["~x"].flatten().tolist() == [2, 3, 5, 6, 7, 0, 1]
+    generator = torch.Generator().manual_seed(0)
+    turned = set()
+    for _ in range(20):
+        views, lengths = shuffle_utterances({"x": x}, [2, 3, 4], generator)
+        assert lengths == [2, 3, 2]
+        assert views["x"].flatten().tolist() == [0, 1, 2, 3, 4, 5, 6]
+        first, second, third = (part.flatten().tolist() for part in views["~x"].split(lengths))
+        assert sorted(first) == [2, 3]
+        assert sorted(second) == [5, 6, 7]
+        assert sorted(third) == [0, 1]
+        turned.add(tuple(second))
+    assert turned == {(5, 6, 7), (7, 5, 6), (6, 7, 5)}
     with pytest.raises(CaptureError, match="at least 2"):
-        shuffle_utterances({"x": x}, [9])
+        shuffle_utterances({"x": x}, [9], generator)
 
 
 def test_no_speech_is_an_error(recogniser):

@@ -30,7 +30,7 @@ PRESETS: Mapping[str, Mapping[str, Preset]] = {
     },
     "lstm": {
         "small": Preset(LstmConfig(blocks=3, units=128, dropout=0.1), TrainingConfig(epochs=12, speeds=(1.0,))),
-        "base": Preset(LstmConfig(), TrainingConfig()),
+        "base": Preset(LstmConfig(), TrainingConfig(epochs=30)),
     },
     "transformer": {
         "small": Preset(

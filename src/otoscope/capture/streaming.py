@@ -60,22 +60,24 @@ def views_of(
         yield to_grid(outputs, strides, grid=grid)
 
 
-def shuffle_utterances(views: Mapping[str, Tensor], lengths: Sequence[int]) -> Views:
+def shuffle_utterances(views: Mapping[str, Tensor], lengths: Sequence[int], generator: torch.Generator) -> Views:
     """The views, and beside each a shuffled one (`~name`): every utterance paired with its neighbour in the batch.
 
-    Both are cut to the shorter of the two utterances, so frames still line up in time from the start. What is alike
-    between a view and a shuffled view is alike whatever was said: the baseline of every similarity.
+    Both are cut to the shorter of the two utterances, and the neighbour is turned by a random number of frames, its
+    end coming round to its start. Without the turn, the silence with which utterances begin and end would line up and
+    look like similarity. What is left is alike whatever was said, and when: the baseline of every similarity.
     """
     if len(lengths) < 2:
         raise CaptureError("shuffling utterances takes at least 2 in a batch: make the batches larger")
     other = [*lengths[1:], lengths[0]]
     kept = [min(pair) for pair in zip(lengths, other, strict=True)]
+    turns = [int(torch.randint(n, (1,), generator=generator)) for n in kept]
     shuffled: dict[str, Tensor] = {}
     for name, x in views.items():
         parts = torch.split(x, list(lengths))
         turned = [*parts[1:], parts[0]]
         shuffled[name] = torch.cat([p[:n] for p, n in zip(parts, kept, strict=True)])
-        shuffled[SHUFFLED + name] = torch.cat([p[:n] for p, n in zip(turned, kept, strict=True)])
+        shuffled[SHUFFLED + name] = torch.cat([p[:n].roll(k, 0) for p, n, k in zip(turned, kept, turns, strict=True)])
     return shuffled, kept
 
 
@@ -97,9 +99,10 @@ def reduce(
     """
     total: Accumulator | None = None
     done = 0
+    generator = torch.Generator().manual_seed(0)  # the same baseline every time
     for views, lengths in views_of(recognisers, batches, layers=layers, grid=grid):
         if shuffled:
-            views, lengths = shuffle_utterances(views, lengths)
+            views, lengths = shuffle_utterances(views, lengths, generator)
         if total is None:
             total = Accumulator({name: x.shape[1] for name, x in views.items()}, pairs=pairs)
         total.update(views, lengths)

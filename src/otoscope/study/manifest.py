@@ -110,7 +110,7 @@ class Manifest:
             "splits": splits,
             "hash": corpus.hash(),
             "alphabet": "".join(speech.tokens.characters),
-            "probe": {"utterances": len(speech.probe)},
+            "probe": {"utterances": len(speech.probe), "ids": list(speech.probe)},
             "problems": {
                 "counts": dict(Counter(f"{p.kind}, {p.action}" for p in corpus.problems)),
                 "list": [asdict(p) for p in corpus.problems],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -82,9 +83,12 @@ def plan_study(config: StudyConfig, *, workers: int | None = None) -> Plan:
         steps = max(1, round(1.1 * train_seconds / training.batch_seconds)) * training.epochs  # a tenth is padding
         kept = len(checkpoint_steps(steps, training.checkpoints))
         step_seconds, forward_seconds = _time_step(recogniser, training.batch_seconds)
-        pairs = kept * (len(layers) * (len(layers) + 1) // 2 + 2 * len(layers)) + 2 * len(layers) ** 2
+        depth = len(layers)
+        # Layer × layer and against the final state at each checkpoint, against the previous at all but the first,
+        # and layer × layer with shuffled utterances at both ends.
+        pairs = kept * (depth**2 + depth) + (kept - 1) * depth + 2 * depth**2
         widest = max(layer.units for layer in layers)
-        comparing = pairs * _time_pair(config, widest, probe_frames)
+        comparing = pairs * _time_pair(config, widest, probe_frames) / 2  # one order of two
         comparing += kept * 3 * forward_seconds * probe_seconds / training.batch_seconds
         runs.append(RunPlan(name, recogniser.parameters, steps, kept, len(layers), widest, steps * step_seconds))
         compared += pairs
@@ -93,12 +97,10 @@ def plan_study(config: StudyConfig, *, workers: int | None = None) -> Plan:
         total += steps * step_seconds + comparing
     speeds = {s for r in config.recognisers.values() for s in r.train().speeds}
     features = (train_seconds * len(speeds) + corpus.duration - train_seconds) / FEATURES_PER_SECOND
-    disk += round(features * FEATURES_PER_SECOND / FRAME_SHIFT_SECONDS) * MEL_BINS * 4
+    disk = disk * len(config.seeds) + round(features * FEATURES_PER_SECOND / FRAME_SHIFT_SECONDS) * MEL_BINS * 4
     seeds = len(config.seeds)
-    across = len(runs) * seeds
-    compared = compared * seeds + 2 * sum(a.layers * b.layers for a in runs for b in runs) * seeds * seeds * (
-        across - 1
-    ) // max(1, 2 * across)
+    depths = [run.layers for run in runs for _ in config.seeds]
+    compared = compared * seeds + 2 * sum(a * b for a, b in itertools.combinations(depths, 2))  # first and final
     return Plan(
         corpus.name,
         hours,
@@ -108,7 +110,7 @@ def plan_study(config: StudyConfig, *, workers: int | None = None) -> Plan:
         tuple(runs),
         seeds,
         compared,
-        disk * 1,
+        disk,
         workers,
         features + max(longest, total * seeds / workers),
         tuple(_warnings(config, runs, probe_frames)),
