@@ -10,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from otoscope import CorpusError
-from otoscope.asr import CharacterTokens, FeatureStore, batches_by_length, ctc_frames, greedy, log_mel, pad, score
+from otoscope.asr import CharacterTokens, FeatureStore, batches_by_length, greedy, log_mel, pad, score
 from otoscope.asr.augment import spec_augment
 from otoscope.asr.batching import shuffled_batches
 from otoscope.asr.schedule import checkpoint_steps, learning_rate
 from otoscope.asr.store import at_speed
+from otoscope.corpora import ctc_frames
 
 lengths_of = st.dictionaries(st.text(min_size=1, max_size=4), st.integers(1, 400), min_size=1, max_size=40)
 

@@ -2,21 +2,20 @@
 
 from otoscope.asr.batching import batches_by_length
 from otoscope.asr.decoding import greedy
-from otoscope.asr.features import FRAME_SHIFT_SECONDS, MEL_BINS, SAMPLE_RATE_HZ, log_mel
+from otoscope.asr.features import FRAME_SHIFT_SECONDS, MEL_BINS, log_mel
 from otoscope.asr.models import ARCHITECTURES, STRIDE, ModelConfig
 from otoscope.asr.presets import PRESETS, Preset
 from otoscope.asr.recogniser import ReferenceRecogniser
 from otoscope.asr.scoring import ErrorRates, score
 from otoscope.asr.store import FeatureStore, pad
 from otoscope.asr.tokens import CharacterTokens
-from otoscope.asr.training import Training, TrainingConfig, ctc_frames, evaluate, read_log
+from otoscope.asr.training import Training, TrainingConfig, evaluate, read_log
 
 __all__ = [
     "ARCHITECTURES",
     "FRAME_SHIFT_SECONDS",
     "MEL_BINS",
     "PRESETS",
-    "SAMPLE_RATE_HZ",
     "STRIDE",
     "CharacterTokens",
     "ErrorRates",
@@ -27,7 +26,6 @@ __all__ = [
     "Training",
     "TrainingConfig",
     "batches_by_length",
-    "ctc_frames",
     "evaluate",
     "greedy",
     "log_mel",

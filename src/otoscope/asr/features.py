@@ -8,9 +8,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-__all__ = ["FRAME_SHIFT_SECONDS", "MEL_BINS", "SAMPLE_RATE_HZ", "log_mel"]
+from otoscope.corpora import SAMPLE_RATE_HZ
 
-SAMPLE_RATE_HZ = 16_000
+__all__ = ["FRAME_SHIFT_SECONDS", "MEL_BINS", "log_mel"]
+
 FRAME_SHIFT_SECONDS = 0.010
 FRAME_LENGTH_SECONDS = 0.025
 MEL_BINS = 80

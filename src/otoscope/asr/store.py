@@ -16,7 +16,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from otoscope.asr.features import FRAME_SHIFT_SECONDS, MEL_BINS, SAMPLE_RATE_HZ, log_mel
+from otoscope.asr.features import FRAME_SHIFT_SECONDS, MEL_BINS, log_mel
+from otoscope.corpora import SAMPLE_RATE_HZ
 
 __all__ = ["FeatureStore", "ReadAudio", "at_speed"]
 

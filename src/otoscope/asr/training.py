@@ -8,7 +8,6 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +25,10 @@ from otoscope.asr.schedule import checkpoint_steps, learning_rate
 from otoscope.asr.scoring import ErrorRates, score
 from otoscope.asr.store import FeatureStore, pad
 from otoscope.asr.tokens import BLANK, CharacterTokens
+from otoscope.corpora import ctc_frames
 from otoscope.errors import TrainingError
 
-__all__ = ["Training", "TrainingConfig", "ctc_frames", "evaluate", "read_log"]
+__all__ = ["Training", "TrainingConfig", "evaluate", "read_log"]
 
 STATE_EVERY_SECONDS = 60.0
 """How much training a kill can cost. When the state is saved does not change the numbers."""
@@ -46,15 +46,6 @@ class TrainingConfig:
     clip: float = 1.0
     speeds: tuple[float, ...] = (0.9, 1.0, 1.1)
     checkpoints: int = 14
-
-
-def ctc_frames(text: str) -> int:
-    """Output frames that CTC needs for a text: a frame a character, and a blank between equal neighbours.
-
-    >>> ctc_frames("HELLO")
-    6
-    """
-    return len(text) + sum(a == b for a, b in pairwise(text))
 
 
 def ctc_loss(log_probs: Tensor, lengths: Tensor, targets: Sequence[Sequence[int]]) -> Tensor:

@@ -1,16 +1,16 @@
 """Speech with its transcripts: one manifest type, importers, checks, and the corpus that comes with Otoscope."""
 
-from .audio import SAMPLE_RATE_HZ, read_audio
-from .cache import cache_dir
-from .checking import KINDS, check, summarise
-from .default import default_corpus
-from .fetching import fetch, fetch_source
-from .importers import IMPORTERS, Importer
-from .loading import load
-from .manifest import Corpus, Interval, Problem, Utterance
-from .sources import SOURCES, Archive, Source
-from .splits import draw_splits, with_dev, with_test
-from .text import ENGLISH, normalise
+from otoscope.corpora.audio import SAMPLE_RATE_HZ, read_audio
+from otoscope.corpora.cache import cache_dir
+from otoscope.corpora.checking import KINDS, check, ctc_frames, summarise
+from otoscope.corpora.default import default_corpus
+from otoscope.corpora.fetching import fetch, fetch_source
+from otoscope.corpora.importers import IMPORTERS, Importer
+from otoscope.corpora.loading import load
+from otoscope.corpora.manifest import Corpus, Interval, Problem, Utterance
+from otoscope.corpora.sources import SOURCES, Archive, Source
+from otoscope.corpora.splits import draw_splits, with_dev, with_test
+from otoscope.corpora.text import ENGLISH, normalise
 
 __all__ = [
     "ENGLISH",
@@ -27,6 +27,7 @@ __all__ = [
     "Utterance",
     "cache_dir",
     "check",
+    "ctc_frames",
     "default_corpus",
     "draw_splits",
     "fetch",

@@ -10,9 +10,9 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from ..errors import CorpusError
-from .containers import ogg_is_complete, promised_frames
-from .manifest import Utterance
+from otoscope.corpora.containers import ogg_is_complete, promised_frames
+from otoscope.corpora.manifest import Utterance
+from otoscope.errors import CorpusError
 
 __all__ = [
     "AUDIO_SUFFIXES",

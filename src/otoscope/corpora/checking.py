@@ -9,10 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from ..errors import CorpusError
-from .audio import SAMPLE_RATE_HZ, TOLERANCE, AudioFaultError, Recording, Seconds, decode
-from .manifest import Corpus, Problem, Utterance
-from .text import ENGLISH, normalise, outside
+from otoscope.corpora.audio import SAMPLE_RATE_HZ, TOLERANCE, AudioFaultError, Recording, Seconds, decode
+from otoscope.corpora.manifest import Corpus, Problem, Utterance
+from otoscope.corpora.text import ENGLISH, normalise, outside
+from otoscope.errors import CorpusError
 
 __all__ = ["KINDS", "check", "ctc_frames", "summarise"]
 

@@ -14,13 +14,13 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from ..errors import CorpusError
-from .audio import SAMPLE_RATE_HZ
-from .cache import cache_dir, made_whole
-from .espeak import Speech, synthesise
-from .importers.tsv import TSV
-from .manifest import Corpus, Interval, Utterance
-from .noise import add_noise, babble, pink
+from otoscope.corpora.audio import SAMPLE_RATE_HZ
+from otoscope.corpora.cache import cache_dir, made_whole
+from otoscope.corpora.espeak import Speech, synthesise
+from otoscope.corpora.importers.tsv import TSV
+from otoscope.corpora.manifest import Corpus, Interval, Utterance
+from otoscope.corpora.noise import add_noise, babble, pink
+from otoscope.errors import CorpusError
 
 __all__ = ["default_corpus"]
 

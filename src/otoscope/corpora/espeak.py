@@ -13,8 +13,8 @@ import espeakng_loader
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import CorpusError
-from .manifest import Interval
+from otoscope.corpora.manifest import Interval
+from otoscope.errors import CorpusError
 
 __all__ = ["Speech", "synthesise"]
 

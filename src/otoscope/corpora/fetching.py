@@ -12,9 +12,9 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
-from ..errors import CorpusError
-from .cache import cache_dir, made_whole
-from .sources import SOURCES, Archive, Source
+from otoscope.corpora.cache import cache_dir, made_whole
+from otoscope.corpora.sources import SOURCES, Archive, Source
+from otoscope.errors import CorpusError
 
 __all__ = ["fetch", "fetch_source"]
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..errors import CorpusError
-from .cache import cache_dir
-from .default import default_corpus
-from .importers import IMPORTERS, Importer
-from .manifest import Corpus
-from .sources import SOURCES
+from otoscope.corpora.cache import cache_dir
+from otoscope.corpora.default import default_corpus
+from otoscope.corpora.importers import IMPORTERS, Importer
+from otoscope.corpora.manifest import Corpus
+from otoscope.corpora.sources import SOURCES
+from otoscope.errors import CorpusError
 
 __all__ = ["load"]
 

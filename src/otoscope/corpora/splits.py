@@ -6,8 +6,8 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ..errors import CorpusError
-from .manifest import Corpus, Utterance
+from otoscope.corpora.manifest import Corpus, Utterance
+from otoscope.errors import CorpusError
 
 __all__ = ["draw_splits", "with_dev", "with_test"]
 

@@ -1,12 +1,12 @@
 """One importer a file; `IMPORTERS` is the registry, in the order in which layouts are recognised."""
 
-from .an4 import AN4
-from .base import Importer
-from .directory import DIRECTORY
-from .kaldi import KALDI
-from .lhotse import LHOTSE
-from .librispeech import LIBRISPEECH
-from .tsv import TSV
+from otoscope.corpora.importers.an4 import AN4
+from otoscope.corpora.importers.base import Importer
+from otoscope.corpora.importers.directory import DIRECTORY
+from otoscope.corpora.importers.kaldi import KALDI
+from otoscope.corpora.importers.lhotse import LHOTSE
+from otoscope.corpora.importers.librispeech import LIBRISPEECH
+from otoscope.corpora.importers.tsv import TSV
 
 __all__ = ["IMPORTERS", "Importer"]
 

@@ -11,10 +11,10 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from ...errors import CorpusError
-from ..audio import header_duration
-from ..manifest import Corpus, Problem, Utterance
-from .base import Importer, read_lines, wanted
+from otoscope.corpora.audio import header_duration
+from otoscope.corpora.importers.base import Importer, read_lines, wanted
+from otoscope.corpora.manifest import Corpus, Problem, Utterance
+from otoscope.errors import CorpusError
 
 __all__ = ["AN4"]
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from ...errors import CorpusError
-from ..manifest import Corpus
+from otoscope.corpora.manifest import Corpus
+from otoscope.errors import CorpusError
 
 __all__ = ["Importer", "read_lines", "split_named", "wanted"]
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from ...errors import CorpusError
-from ..audio import AUDIO_SUFFIXES, header_duration
-from ..manifest import Corpus, Problem, Utterance
-from ..splits import draw_splits
-from .base import Importer, split_named, wanted
+from otoscope.corpora.audio import AUDIO_SUFFIXES, header_duration
+from otoscope.corpora.importers.base import Importer, split_named, wanted
+from otoscope.corpora.manifest import Corpus, Problem, Utterance
+from otoscope.corpora.splits import draw_splits
+from otoscope.errors import CorpusError
 
 __all__ = ["DIRECTORY"]
 

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ...errors import CorpusError
-from ..manifest import Corpus, Interval, Problem, Utterance
-from .base import Importer, split_named, wanted
+from otoscope.corpora.importers.base import Importer, split_named, wanted
+from otoscope.corpora.manifest import Corpus, Interval, Problem, Utterance
+from otoscope.errors import CorpusError
 
 __all__ = ["LHOTSE"]
 

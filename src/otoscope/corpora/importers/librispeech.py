@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from ...errors import CorpusError
-from ..audio import header_duration
-from ..manifest import Corpus, Utterance
-from .base import Importer, read_lines, split_named, wanted
+from otoscope.corpora.audio import header_duration
+from otoscope.corpora.importers.base import Importer, read_lines, split_named, wanted
+from otoscope.corpora.manifest import Corpus, Utterance
+from otoscope.errors import CorpusError
 
 __all__ = ["LIBRISPEECH"]
 

@@ -13,10 +13,10 @@ import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from ...errors import CorpusError
-from ..audio import header_duration
-from ..manifest import Corpus, Interval, Utterance
-from .base import Importer, read_lines, wanted
+from otoscope.corpora.audio import header_duration
+from otoscope.corpora.importers.base import Importer, read_lines, wanted
+from otoscope.corpora.manifest import Corpus, Interval, Utterance
+from otoscope.errors import CorpusError
 
 __all__ = ["TSV"]
 
