@@ -140,11 +140,12 @@ def test_a_study_killed_again_and_again_ends_with_the_same_numbers(finished_stud
     command = [sys.executable, "-m", "otoscope", "study", "--config", str(config), "--out", str(folder)]
     draw = random.Random(0)
     kills = 0
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     for attempt in range(40):
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True)
+        process = subprocess.Popen(command, start_new_session=True, **quiet)
         try:
             # Later attempts get longer, so that the study ends however slow the machine.
-            process.wait(timeout=draw.uniform(2, 6) + attempt)
+            process.wait(timeout=draw.uniform(3, 9) + 4 * attempt)
         except subprocess.TimeoutExpired:
             os.kill(process.pid, signal.SIGKILL)  # the parent alone: its workers must notice and stop by themselves
             process.wait()

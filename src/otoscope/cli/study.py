@@ -17,7 +17,7 @@ from otoscope.study import Plan, Results, StudyConfig, StudyFolder, plan_study, 
 
 __all__ = ["report", "study", "train"]
 
-Json = Annotated[bool, Parameter(name="--json", negative=(), help="Print the result as JSON.")]
+Json = Annotated[bool, Parameter(name="--json", negative=(), show_default=False, help="Print the result as JSON.")]
 Many = Parameter(consume_multiple=True, negative=())
 Architecture = Literal["cnn", "lstm", "transformer"]
 Size = Literal["small", "base"]
@@ -38,7 +38,9 @@ def study(
     checkpoints: Annotated[int | None, Parameter(help="Checkpoints to keep of each run.")] = None,
     measures: Annotated[tuple[str, ...] | None, Many, Parameter(help="Similarity measures.")] = None,
     workers: Annotated[int | None, Parameter(help="Processes of one thread each [the cores there are].")] = None,
-    dry_run: Annotated[bool, Parameter(negative=(), help="Say what would run, with sizes and a time.")] = False,
+    dry_run: Annotated[
+        bool, Parameter(negative=(), show_default=False, help="Say what would run, with sizes and a time.")
+    ] = False,
     json_: Json = False,
 ) -> None:
     """Train recognisers, look at every layer of every checkpoint, and write a report.

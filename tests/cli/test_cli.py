@@ -1,0 +1,180 @@
+"""The command line as a user meets it: results on stdout, the rest on stderr, exit codes, JSON."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import xarray as xr
+
+from otoscope.cli import main
+from otoscope.cli.app import app
+
+COMMANDS = ("study", "train", "measure", "report", "corpus", "layers", "show-versions")
+
+
+@pytest.fixture
+def run(capsys):
+    """Runs a command; gives its exit code, stdout and stderr."""
+
+    def run(*arguments):
+        with pytest.raises(SystemExit) as end:
+            main([str(a) for a in arguments])
+        out, err = capsys.readouterr()
+        return end.value.code, out, err
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def checkpoint(finished_study):
+    return max((finished_study / "recognisers/cnn/seed0/checkpoints").glob("*.safetensors"))
+
+
+def test_every_command_explains_itself(run):
+    code, overview, _ = run("--help")
+    assert code == 0
+    for command in COMMANDS:
+        assert command in overview
+        code, out, err = run(command, "--help")
+        assert (code, err) == (0, "")
+        assert len(out.splitlines()) > 5
+    assert {name for name in app if not name.startswith("-")} == set(COMMANDS)
+
+
+def test_the_version(run):
+    code, out, _ = run("--version")
+    assert code == 0
+    assert out.startswith("otoscope 0.")
+    code, out, _ = run("show-versions", "--json")
+    assert code == 0
+    assert {"python", "torch", "otoscope", "machine"} <= set(json.loads(out))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["studdy"], 2, "Unknown command"),
+        (["study", "--epochs", "many"], 2, "--epochs"),
+        (["train"], 2, "recogniser"),
+        (["train", "rnn"], 2, "rnn"),
+        (["study", "--config", "/nowhere/study.toml"], 1, "error: /nowhere/study.toml cannot be read"),
+        (["study", "--corpus", "/nowhere", "--dry-run"], 1, "error: "),
+        (["study", "--measures", "cosine", "--dry-run"], 1, "no such measure: cosine"),
+        (["report", "/nowhere"], 1, "error: "),
+        (["layers", "/nowhere.safetensors"], 1, "cannot be read as a safetensors checkpoint"),
+        (["corpus", "fetch", "switchboard"], 1, "switchboard"),
+        (["corpus", "check", "/nowhere"], 1, "/nowhere"),
+    ],
+)
+def test_a_mistake_is_one_clear_error_and_an_exit_code(run, arguments, code, said):
+    seen, out, err = run(*arguments)
+    assert seen == code
+    assert out == ""
+    assert said in err
+    assert "Traceback" not in err
+
+
+def test_a_config_file_says_all(run, tmp_path):
+    path = tmp_path / "study.toml"
+    path.write_text('[recognisers.a]\narchitecture = "cnn"\n')
+    code, _, err = run("study", "--config", path, "--corpus", "x", "--epochs", 3)
+    assert code == 1
+    assert "--corpus, --epochs" in err
+
+
+def test_a_dry_run_says_what_will_run_and_writes_nothing(run, an4_subset, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, out, _ = run("study", "--corpus", an4_subset, "--size", "small", "--epochs", 1, "--dry-run")
+    assert code == 0
+    for word in ("corpus", "probe set", "cnn", "lstm", "transformer", "comparisons", "disk", "time"):
+        assert word in out
+    code, out, _ = run(
+        "study", "--corpus", an4_subset, "--recognisers", "cnn", "--size", "small", "--dry-run", "--json"
+    )
+    plan = json.loads(out)
+    assert [r["recogniser"] for r in plan["runs"]] == ["cnn"]
+    assert plan["utterances"]["test"] == 16
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_whole_study_from_the_shell(finished_study, tmp_path):
+    """The finished study once more through the real command: stdout ends with the report's path."""
+    command = [sys.executable, "-m", "otoscope", "study", "--config", str(finished_study / "study.toml")]
+    done = subprocess.run(
+        [*command, "--out", str(tmp_path / "s"), "--workers", "2"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    *table, page = done.stdout.splitlines()
+    assert page == str(tmp_path / "s" / "report.html")
+    assert (tmp_path / "s" / "report.html").exists()
+    assert [line.split()[0] for line in table] == ["run", "cnn/seed0", "lstm/seed0", "transformer/seed0"]
+    assert "training cnn/seed0" in done.stderr
+    assert "comparing layers" in done.stderr
+
+
+def test_train_scores_and_tells_where_the_checkpoint_is(run, an4_subset, tmp_path):
+    out_folder = tmp_path / "t"
+    arguments = ["train", "lstm", "--corpus", an4_subset, "--size", "small", "--epochs", 1, "--checkpoints", 2]
+    code, out, err = run(*arguments, "--out", out_folder, "--json")
+    assert code == 0, err
+    scores = json.loads(out)["runs"]["lstm/seed0"]
+    assert 0 < scores["test_wer"] <= 2
+    code, out, _ = run("layers", scores["checkpoint"], "--json")
+    layers = json.loads(out)
+    assert layers["architecture"] == "lstm"
+    assert [row["name"] for row in layers["layers"]] == ["subsample", "blocks.0", "blocks.1", "blocks.2"]
+    assert {row["stride"] for row in layers["layers"]} == {0.04}
+
+
+def test_layers_as_a_table(run, checkpoint):
+    code, out, _ = run("layers", checkpoint)
+    assert code == 0
+    assert "blocks.1" in out
+    assert "40 ms" in out
+
+
+def test_measure_prints_a_matrix_and_writes_netcdf(run, checkpoint, an4_subset, tmp_path):
+    target = tmp_path / "cka.nc"
+    code, out, err = run("measure", checkpoint, "--corpus", an4_subset, "--out", target)
+    assert code == 0, err
+    assert "blocks.1" in out
+    found = xr.load_dataset(target, engine="h5netcdf")
+    assert found["cka"].sel(layer_x="blocks.0", layer_y="blocks.0") == pytest.approx(1)
+
+
+def test_measure_two_checkpoints_by_several_measures(run, checkpoint, finished_study, an4_subset):
+    other = max((finished_study / "recognisers/lstm/seed0/checkpoints").glob("*.safetensors"))
+    arguments = ["measure", checkpoint, other, "--corpus", an4_subset, "--measures", "cka", "svcca"]
+    code, out, err = run(*arguments, "--layers", "blocks.*", "--json")
+    assert code == 0, err
+    found = json.loads(out)
+    assert found["layer_x"] == found["layer_y"] == ["blocks.0", "blocks.1"]
+    assert set(found["measures"]) == {"cka", "svcca"}
+    assert all(-1 <= v <= 1 for row in found["measures"]["svcca"]["value"] for v in row)
+    code, _, err = run("measure", checkpoint, "--corpus", an4_subset, "--layers", "encoder.*")
+    assert code == 1
+    assert "no layer matches 'encoder.*'" in err
+
+
+def test_a_corpus_is_listed_and_checked(run, an4_subset):
+    code, out, _ = run("corpus", "list", "--json")
+    assert code == 0
+    assert {"an4", "mini-librispeech", "librispeech-100"} <= set(json.loads(out)["fetch"])
+    code, out, _ = run("corpus", "check", an4_subset, "--json")
+    assert code == 0
+    found = json.loads(out)
+    assert found["splits"]["test"]["utterances"] == 16
+    assert found["problems"] == []
+    code, out, _ = run("corpus", "check", an4_subset)
+    assert "no problems" in out
+
+
+def test_the_report_is_written_anew(run, finished_study, tmp_path):
+    import shutil
+
+    folder = tmp_path / "copy"
+    shutil.copytree(finished_study, folder)
+    code, out, err = run("report", folder)
+    assert code == 0, err
+    assert out.strip() == str(folder / "report.html")
