@@ -42,6 +42,20 @@ def training(speech, tmp_path):
     return Training(tmp_path / "run", model, tokens, store, texts["train"], texts["test"], config)
 
 
+class StoppingStore(FeatureStore):
+    """A store that interrupts the training that reads from it, as Ctrl-C would."""
+
+    def __init__(self, path, reads):
+        super().__init__(path)
+        self.left = reads
+
+    def get(self, utterance, speed=1.0):
+        if self.left == 0:
+            raise KeyboardInterrupt
+        self.left -= 1
+        return super().get(utterance, speed)
+
+
 def numbers(folder):
     """Everything in the log but the wall clock."""
     return [{k: v for k, v in row.items() if k != "seconds"} for row in read_log(folder)]
@@ -67,13 +81,13 @@ def test_the_log_and_the_checkpoints_agree(training):
     assert training.finished
 
 
-@pytest.mark.parametrize("stop_at", [0, 1, 7])
+@pytest.mark.parametrize("stop_at", [0, 20, 60, 100])
 def test_a_stopped_run_goes_on_to_the_same_numbers(training, tmp_path, stop_at):
     whole = replace(training, folder=tmp_path / "whole")
     whole.run()
-    asked = iter(range(10_000))
-    stopped = replace(training, alive=lambda: next(asked) < stop_at)
-    stopped.run()
+    stopped = replace(training, store=StoppingStore(training.store.path, reads=stop_at))
+    with pytest.raises(KeyboardInterrupt):
+        stopped.run()
     assert not stopped.finished
     # What a kill in the middle of a write leaves behind: a line cut short, and a temporary file.
     with (training.folder / "log.jsonl").open("a") as log:

@@ -133,12 +133,13 @@ def numbers(folder):
     return logs, tests
 
 
-def test_a_study_killed_again_and_again_ends_with_the_same_numbers(finished_study, an4_subset, tmp_path):
+@pytest.mark.parametrize("seed", [0, *(pytest.param(s, marks=pytest.mark.long) for s in (1, 2, 3, 4))])
+def test_a_study_killed_again_and_again_ends_with_the_same_numbers(finished_study, an4_subset, tmp_path, seed):
     folder = tmp_path / "killed"
     config = tmp_path / "study.toml"
     config.write_text(tiny_study(an4_subset).toml(), encoding="utf-8")
     command = [sys.executable, "-m", "otoscope", "study", "--config", str(config), "--out", str(folder)]
-    draw = random.Random(0)
+    draw = random.Random(seed)
     kills = 0
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     for attempt in range(40):

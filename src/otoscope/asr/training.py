@@ -7,7 +7,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +101,6 @@ class Training:
     dev_texts: Mapping[str, str]
     config: TrainingConfig
     seed: int = 0
-    alive: Callable[[], bool] = field(default=lambda: True)
 
     def run(self) -> None:
         """Trains to the end, from where an earlier run in this folder stopped.
@@ -132,8 +131,6 @@ class Training:
                 self._save_state(recogniser, optimiser, 0, time.monotonic() - started)
             plan = [(e, batch) for e, batches in enumerate(epochs) for batch in batches]
             for epoch, batch in plan[step:]:
-                if not self.alive():
-                    return
                 row = self._update(recogniser, optimiser, step, total, epoch, batch)
                 step += 1
                 write({"kind": "step", "step": step, **row, "seconds": round(time.monotonic() - started, 3)})

@@ -56,7 +56,7 @@ class _Speaker:
 def default_corpus(
     *,
     seed: int = 0,
-    train_minutes: float = 20.0,
+    train_minutes: float = 40.0,
     dev_minutes: float = 1.5,
     test_minutes: float = 2.5,
     progress: Callable[[int, int], None] | None = None,

@@ -1,5 +1,5 @@
 """Where work runs: worker processes of one thread each."""
 
-from otoscope.engines.processes import Failure, parent_alive, run_all
+from otoscope.engines.processes import Failure, run_all
 
-__all__ = ["Failure", "parent_alive", "run_all"]
+__all__ = ["Failure", "run_all"]

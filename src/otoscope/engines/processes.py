@@ -7,8 +7,10 @@ by side finish sooner than two in turn with both cores each.
 from __future__ import annotations
 
 import multiprocessing
+import multiprocessing.connection
 import os
 import signal
+import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
@@ -16,11 +18,9 @@ from typing import Any
 
 import torch
 
-__all__ = ["Failure", "parent_alive", "run_all"]
+__all__ = ["Failure", "run_all"]
 
 POLL_SECONDS = 0.5
-
-_parent = os.getpid()
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,19 +31,19 @@ class Failure:
     error: BaseException
 
 
-def _start(parent: int) -> None:
-    global _parent
-    _parent = parent
+def _start() -> None:
+    """Makes ready a new worker."""
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the parent, which ends the workers
+    threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
-def parent_alive() -> bool:
-    """Whether the process that started this worker still runs; long tasks ask, so that none is left behind.
-
-    True in the process that starts workers itself.
-    """
-    return os.getpid() == _parent or os.getppid() == _parent
+def _end_with_parent() -> None:
+    """Ends this worker when its parent is gone: a killed parent cannot do it, and a worker left would write on."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(1)
 
 
 def run_all(
@@ -61,7 +61,7 @@ def run_all(
     count = max(1, min(workers, len(tasks)))
     results: dict[str, Any] = {}
     failures: list[Failure] = []
-    pool = ProcessPoolExecutor(count, mp_context=context, initializer=_start, initargs=(os.getpid(),))
+    pool = ProcessPoolExecutor(count, mp_context=context, initializer=_start)
     try:
         futures: dict[Future[Any], str] = {pool.submit(f, *args): name for name, (f, args) in tasks.items()}
         left = set(futures)
@@ -76,6 +76,7 @@ def run_all(
             if poll is not None:
                 poll(len(tasks) - len(left))
     except BaseException:
+        # Shutting down waits for tasks that run, which can be hours. Python 3.14 has terminate_workers() for this.
         for process in list((pool._processes or {}).values()):
             process.terminate()
         pool.shutdown(wait=False, cancel_futures=True)

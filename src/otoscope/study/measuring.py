@@ -23,6 +23,9 @@ from otoscope.study.rows import Comparison, Refusal
 
 __all__ = ["Checkpoint", "Measured", "Unit", "plan_units", "read_unit", "run_unit"]
 
+REVISION = 2
+"""Raised whenever a change of the code changes a number that a unit gives: units of another revision are done anew."""
+
 BATCH_FRAMES = 6_000
 """Input frames in one batch of the probe set, a minute of speech: what bounds the memory of a comparison."""
 
@@ -124,7 +127,9 @@ def read_unit(unit: Unit, folder: Path) -> Measured:
 def _key(unit: Unit, store_path: Path, probe: Sequence[str]) -> str:
     """A hash of everything the unit's numbers depend on."""
     weights = [hashlib.sha256(c.path.read_bytes()).hexdigest() for c in unit.checkpoints]
-    return hashlib.sha256(json.dumps([unit.measures, weights, store_path.name, list(probe)]).encode()).hexdigest()
+    return hashlib.sha256(
+        json.dumps([REVISION, unit.measures, weights, store_path.name, list(probe)]).encode()
+    ).hexdigest()
 
 
 def _role(index: int, unit: Unit) -> str:

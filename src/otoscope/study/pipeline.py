@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from otoscope.asr import (
     CharacterTokens,
@@ -17,9 +22,10 @@ from otoscope.asr import (
     evaluate,
     read_log,
 )
-from otoscope.engines import Failure, parent_alive, run_all
+from otoscope.engines import Failure, run_all
 from otoscope.errors import StudyError
 from otoscope.study.config import StudyConfig
+from otoscope.study.cost import step_seconds
 from otoscope.study.folder import StudyFolder, read_json, write_json
 from otoscope.study.manifest import Manifest
 from otoscope.study.measuring import Checkpoint, plan_units, read_unit, run_unit
@@ -136,21 +142,43 @@ def _train(
 ) -> None:
     train, dev = speech.texts("train"), speech.texts("dev")
     tasks = {}
-    for run, (name, seed) in run_names(config).items():
-        recogniser = config.recognisers[name]
-        arguments = (
-            place.run(run),
-            recogniser.model(),
-            speech.tokens,
-            store.path,
-            train,
-            dev,
-            recogniser.train(),
-            seed,
-        )
-        tasks[run] = (_train_one, arguments)
+    runs = run_names(config)
+    for run in _longest_first(config, speech) if workers < len(runs) else runs:
+        name, seed = runs[run]
+        model, training = config.recognisers[name].model(), config.recognisers[name].train()
+        _claim_run(place.run(run), {"model": asdict(model), "training": asdict(training), "seed": seed})
+        tasks[run] = (_train_one, (place.run(run), model, speech.tokens, store.path, train, dev, training, seed))
     _, failures = run_all(tasks, workers=workers, poll=lambda _done: _show_training(place, config, show))
     _raise(failures, "training", place)
+
+
+def _longest_first(config: StudyConfig, speech: Speech) -> list[str]:
+    """The runs, those that take longest to train first, so that no worker is left with one at the end."""
+    seconds = {}
+    for name, recogniser in config.recognisers.items():
+        training = recogniser.train()
+        with torch.random.fork_rng():
+            update, _ = step_seconds(ReferenceRecogniser(recogniser.model(), speech.tokens), training.batch_seconds)
+        seconds[name] = update * training.epochs / training.batch_seconds
+    runs = run_names(config)
+    return sorted(runs, key=lambda run: -seconds[runs[run][0]])
+
+
+def _claim_run(folder: Path, asked: dict[str, Any]) -> None:
+    """Writes what a run is, or checks that its folder was begun as the same: presets may differ between versions."""
+    path = folder / "run.json"
+    there = read_json(path)
+    asked = json.loads(json.dumps(asked))
+    if there is None:
+        write_json(path, asked)
+    elif there != asked:
+        changed = [
+            f"{part}: {there.get(part)} there, {asked[part]} now" for part in asked if there.get(part) != asked[part]
+        ]
+        raise StudyError(
+            f"{folder} was begun with other settings, by another version of Otoscope perhaps ({'; '.join(changed)}). "
+            "Choose another folder with --out, or write the settings out in a study.toml"
+        )
 
 
 def _train_one(
@@ -163,7 +191,7 @@ def _train_one(
     config: TrainingConfig,
     seed: int,
 ) -> None:
-    training = Training(folder, model, tokens, FeatureStore(store), train, dev, config, seed, alive=parent_alive)
+    training = Training(folder, model, tokens, FeatureStore(store), train, dev, config, seed)
     if not training.finished:
         training.run()
 
@@ -273,9 +301,13 @@ def _checkpoint_rows(place: StudyFolder, run: str) -> list[CheckpointRow]:
 
 
 def _raise(failures: Sequence[Failure], doing: str, place: StudyFolder) -> None:
-    if failures:
-        named = "\n  ".join(f"{f.task}: {type(f.error).__name__}: {f.error}" for f in failures)
+    if not failures:
+        return
+    kept = f"What is finished stays in {place.path}: run the same command again to go on"
+    if isinstance(failures[0].error, BrokenProcessPool):
         raise StudyError(
-            f"{doing} failed for {len(failures)}:\n  {named}\nWhat is finished stays in {place.path}: run the same "
-            "command again to go on"
+            f"{doing} stopped because a worker process was killed, most often for want of memory: fewer --workers "
+            f"need less. {kept}"
         ) from failures[0].error
+    named = "\n  ".join(f"{f.task}: {type(f.error).__name__}: {f.error}" for f in failures)
+    raise StudyError(f"{doing} failed for {len(failures)}:\n  {named}\n{kept}") from failures[0].error

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +19,7 @@ from otoscope.asr.schedule import checkpoint_steps
 from otoscope.corpora import draw_splits, load
 from otoscope.measures import Moments, registry
 from otoscope.study.config import StudyConfig
+from otoscope.study.cost import one_thread_seconds, step_seconds
 from otoscope.study.pipeline import available_cores
 
 __all__ = ["Plan", "RunPlan", "plan_study"]
@@ -82,19 +81,19 @@ def plan_study(config: StudyConfig, *, workers: int | None = None) -> Plan:
         layers = recogniser.layers()
         steps = max(1, round(1.1 * train_seconds / training.batch_seconds)) * training.epochs  # a tenth is padding
         kept = len(checkpoint_steps(steps, training.checkpoints))
-        step_seconds, forward_seconds = _time_step(recogniser, training.batch_seconds)
+        update, forward = step_seconds(recogniser, training.batch_seconds)
         depth = len(layers)
         # Layer × layer and against the final state at each checkpoint, against the previous at all but the first,
         # and layer × layer with shuffled utterances at both ends.
         pairs = kept * (depth**2 + depth) + (kept - 1) * depth + 2 * depth**2
         widest = max(layer.units for layer in layers)
         comparing = pairs * _time_pair(config, widest, probe_frames) / 2  # one order of two
-        comparing += kept * 3 * forward_seconds * probe_seconds / training.batch_seconds
-        runs.append(RunPlan(name, recogniser.parameters, steps, kept, len(layers), widest, steps * step_seconds))
+        comparing += kept * 3 * forward * probe_seconds / training.batch_seconds
+        runs.append(RunPlan(name, recogniser.parameters, steps, kept, len(layers), widest, steps * update))
         compared += pairs
         disk += recogniser.parameters * 4 * (kept + 3)
-        longest = max(longest, steps * step_seconds)
-        total += steps * step_seconds + comparing
+        longest = max(longest, steps * update)
+        total += steps * update + comparing
     speeds = {s for r in config.recognisers.values() for s in r.train().speeds}
     features = (train_seconds * len(speeds) + corpus.duration - train_seconds) / FEATURES_PER_SECOND
     disk = disk * len(config.seeds) + round(features * FEATURES_PER_SECOND / FRAME_SHIFT_SECONDS) * MEL_BINS * 4
@@ -129,22 +128,6 @@ def _warnings(config: StudyConfig, runs: list[RunPlan], frames: int) -> list[str
     ]
 
 
-def _time_step(recogniser: ReferenceRecogniser, batch_seconds: float) -> tuple[float, float]:
-    """Seconds of one training step and of one forward pass on one thread, over a batch of utterances of 3 s."""
-    frames = round(3 / FRAME_SHIFT_SECONDS)
-    count = max(1, round(batch_seconds / 3))
-    features, lengths = torch.randn(count, frames, MEL_BINS), torch.full((count,), frames)
-
-    def forward() -> torch.Tensor:
-        return recogniser.forward(features, lengths)[0]
-
-    def step() -> None:
-        forward().sum().backward()  # type: ignore[no-untyped-call]
-
-    both, alone = _one_thread(step), _one_thread(forward)
-    return both * 1.15, alone  # the optimiser, the features and the CTC loss come on top
-
-
 def _time_pair(config: StudyConfig, units: int, frames: int) -> float:
     """Seconds to accumulate and measure one pair of layers on one thread."""
     n = max(4 * units, 512)
@@ -154,16 +137,4 @@ def _time_pair(config: StudyConfig, units: int, frames: int) -> float:
         moments = Moments.of({"x": x, "y": x.flip(0)}, utterances=[n // 4] * 3 + [n - 3 * (n // 4)], pairs=[("x", "y")])
         return [registry.get(name).compute(moments, "x", "y") for name in config.measures]
 
-    return _one_thread(pair) * max(1.0, frames / n) / 2  # `pair` also does the two layers with themselves
-
-
-def _one_thread(work: Callable[[], Any]) -> float:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        work()
-        started = time.perf_counter()
-        work()
-        return time.perf_counter() - started
-    finally:
-        torch.set_num_threads(threads)
+    return one_thread_seconds(pair) * max(1.0, frames / n) / 2  # `pair` also does the two layers with themselves

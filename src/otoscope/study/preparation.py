@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from otoscope.asr import FRAME_SHIFT_SECONDS, STRIDE, CharacterTokens, FeatureStore
-from otoscope.corpora import Corpus, Problem, check, draw_splits, load, read_audio
+from otoscope.corpora import Corpus, Problem, check, default_corpus, draw_splits, load, read_audio
 from otoscope.errors import StudyError
 from otoscope.study.config import StudyConfig
 
@@ -38,7 +38,10 @@ def load_speech(config: StudyConfig, progress: Progress) -> Speech:
 
     Raises CorpusError or StudyError where too little is left to train, to validate, to test or to compare on.
     """
-    corpus = load(config.corpus, format=config.format)
+    if config.corpus == "default":
+        corpus = default_corpus(progress=lambda done, total: progress("speaking the corpus, seconds", done, total))
+    else:
+        corpus = load(config.corpus, format=config.format)
     corpus = check(
         corpus,
         stride=STRIDE * FRAME_SHIFT_SECONDS,
