@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from threadpoolctl import threadpool_limits
 
 __all__ = ["Failure", "run_all"]
 
@@ -34,6 +35,7 @@ class Failure:
 def _start() -> None:
     """Makes ready a new worker."""
     torch.set_num_threads(1)
+    threadpool_limits(1)  # the linear algebra that numpy brings has threads of its own
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the parent, which ends the workers
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

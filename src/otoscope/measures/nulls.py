@@ -6,6 +6,7 @@ import math
 from functools import lru_cache
 
 import numpy as np
+import numpy.typing as npt
 
 __all__ = ["mean_correlation", "permuted_cka"]
 
@@ -40,11 +41,18 @@ def _limit(gp: float, gq: float) -> float:
     """∫ √λ f(λ) dλ of the Wachter law, γ_p ≤ γ_q."""
     mid, half = gp + gq - 2 * gp * gq, 2 * math.sqrt(gp * gq * (1 - gp) * (1 - gq))
     # λ = mid + half cos θ takes the density's square-root ends out of the integral.
-    nodes, weights = np.polynomial.legendre.leggauss(512)
+    nodes, weights = _quadrature()
     theta = (nodes + 1) * np.pi / 2
     x = mid + half * np.cos(theta)
     density = (half * np.sin(theta)) ** 2 / (2 * np.pi * gp * x * (1 - x))
     return float((weights * np.pi / 2 * density * np.sqrt(x)).sum())
+
+
+@lru_cache(maxsize=1)
+def _quadrature() -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Gauss–Legendre nodes and weights on [−1, 1]; finding them takes longer than everything done with them."""
+    nodes, weights = np.polynomial.legendre.leggauss(512)
+    return nodes, weights
 
 
 def permuted_cka(traces: tuple[float, float], frames: int, norms: tuple[float, float]) -> float:
