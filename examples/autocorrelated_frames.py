@@ -50,7 +50,7 @@ def main() -> None:
     for truth in (0.0, 0.5):
         for phi in (0.0, 0.9, 0.98):
             means = np.mean([read(truth, phi, draw) for draw in range(draws)], axis=0)
-            print(f"| {truth:g} | {phi:g} | " + " | ".join(f"{value:.3f}" for value in means) + " |", flush=True)
+            print(f"| {truth:g} | {phi:g} | " + " | ".join(f"{value:z.3f}" for value in means) + " |", flush=True)
     about = versions()
     print(f"\nMeans of {draws} draws. {host()['machine']}; Python {about['python']}, ", end="")
     print(f"numpy {about['numpy']}, torch {about['torch']}; {datetime.date.today()}.")

@@ -26,13 +26,13 @@ def main() -> None:
     for name, keep in (("true frames only", ~padded), ("30 % of the frames are padding", np.full(len(x), True))):
         seen = [np.where(padded[:, None], 0.0, layer)[keep] for layer in (x, y)]
         values = [cka(*seen, estimator=estimator).value for estimator in ("biased", "debiased")]
-        print(f"| {name} | " + " | ".join(f"{v:.3f}" for v in values) + " |")
+        print(f"| {name} | " + " | ".join(f"{v:z.3f}" for v in values) + " |")
 
     print("\n| frames | units | biased | its null level | debiased |\n|---|---|---|---|---|")
     for frames in (128, 1_024, 8_192):
         few = random.standard_normal((2, frames, 512))
         biased, debiased = (cka(*few, estimator=estimator) for estimator in ("biased", "debiased"))
-        print(f"| {frames} | 512 | {biased.value:.3f} | {biased.null:.3f} | {debiased.value:.3f} |")
+        print(f"| {frames} | 512 | {biased.value:z.3f} | {biased.null:z.3f} | {debiased.value:z.3f} |")
 
     about = versions()
     print(f"\nOne draw. {host()['machine']}; Python {about['python']}, numpy {about['numpy']}, ", end="")

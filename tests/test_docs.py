@@ -131,6 +131,12 @@ def test_links_lead_somewhere(page):
         assert not anchor or anchor in slugs(there), f"{label(page)}: {target}"
 
 
+def test_the_architecture_page_has_the_order_of_imports_that_is_checked():
+    contract = tomllib.loads(read("pyproject.toml"))["tool"]["importlinter"]["contracts"][0]
+    order = [name.removeprefix("otoscope.") for name in reversed(contract["layers"])]
+    assert " ← ".join(order) in " ".join(read("docs/architecture.md").split())
+
+
 def test_the_changelog_and_the_package_agree_on_the_version():
     assert tomllib.loads(read("pyproject.toml"))["project"]["version"] in read("CHANGELOG.md")
 
@@ -198,6 +204,16 @@ def test_keys_of_json_output_are_described(reader, capsys):
         assert [k for k in sorted(found) if f"`{k}`" not in read("docs/cli.md")] == [], command
     for kind in (Plan, RunPlan):
         assert [f.name for f in dataclasses.fields(kind) if f"`{f.name}`" not in read("docs/cli.md")] == []
+
+
+def test_keys_of_a_studys_json_files_are_described(finished_study):
+    page = read("docs/results-format.md")
+    manifest = json.loads((finished_study / "manifest.json").read_text(encoding="utf-8"))
+    run = finished_study / "recognisers" / "cnn" / "seed0"
+    log = [json.loads(line) for line in (run / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+    found = {*manifest, *manifest["corpus"], *manifest["recognisers"][0], *json.loads((run / "test.json").read_text())}
+    found |= {*manifest["corpus"]["probe"], *manifest["corpus"]["problems"], *manifest["host"]}.union(*log)
+    assert [key for key in sorted(found) if f"`{key}`" not in page] == []
 
 
 # Errors
