@@ -23,6 +23,7 @@ import otoscope
 from otoscope import StudyConfig, errors
 from otoscope.asr import ARCHITECTURES, TrainingConfig
 from otoscope.cli.app import app, main
+from otoscope.measures import registry
 from otoscope.study import ProbeConfig, RecogniserConfig
 from otoscope.study.plan import Plan, RunPlan
 
@@ -180,6 +181,11 @@ def test_every_field_of_study_toml_is_described():
     for kind in (TrainingConfig, *(a.config for a in ARCHITECTURES.values())):
         wanted += [f"`{f.name}`" for f in dataclasses.fields(kind)]
     assert [name for name in wanted if name not in section] == []
+
+
+def test_every_measure_is_described():
+    for page in ("docs/cli.md", "docs/measures.md"):
+        assert [name for name in registry.names() if f"`{name}`" not in read(page)] == []
 
 
 def keys(content) -> set[str]:
