@@ -15,6 +15,7 @@ from otoscope.asr import (
     Training,
     TrainingConfig,
     evaluate,
+    is_finished,
     read_log,
 )
 from otoscope.asr.models.cnn import CnnConfig
@@ -66,7 +67,7 @@ def weights(folder):
 
 
 def test_the_log_and_the_checkpoints_agree(training):
-    assert not training.finished
+    assert not is_finished(training.folder)
     training.run()
     rows = read_log(training.folder)
     steps = [row for row in rows if row["kind"] == "step"]
@@ -78,7 +79,7 @@ def test_the_log_and_the_checkpoints_agree(training):
     files = sorted(path.name for path in (training.folder / "checkpoints").iterdir())
     assert files == [f"step-{row['step']:06d}.safetensors" for row in kept]
     assert sum(row["utterances"] for row in steps) == 2 * len(training.train_texts)
-    assert training.finished
+    assert is_finished(training.folder)
 
 
 @pytest.mark.parametrize("stop_at", [0, 20, 60, 100])
@@ -88,7 +89,7 @@ def test_a_stopped_run_goes_on_to_the_same_numbers(training, tmp_path, stop_at):
     stopped = replace(training, store=StoppingStore(training.store.path, reads=stop_at))
     with pytest.raises(KeyboardInterrupt):
         stopped.run()
-    assert not stopped.finished
+    assert not is_finished(stopped.folder)
     # What a kill in the middle of a write leaves behind: a line cut short, and a temporary file.
     with (training.folder / "log.jsonl").open("a") as log:
         log.write('{"kind": "step", "st')
@@ -157,3 +158,24 @@ def test_a_log_is_lines_of_json(training):
     training.run()
     for line in (training.folder / "log.jsonl").read_text().splitlines():
         assert {"kind", "step", "seconds"} <= set(json.loads(line))
+
+
+@pytest.mark.parametrize("lost", ["log", "checkpoint", "state"])
+def test_a_run_that_lost_a_file_begins_anew_to_the_same_numbers(training, tmp_path, lost):
+    """What a power cut can leave: a state ahead of its log, a missing checkpoint, a state cut short."""
+    whole = replace(training, folder=tmp_path / "whole")
+    whole.run()
+    training.run()
+    log = training.folder / "log.jsonl"
+    if lost == "log":
+        log.write_text("".join(log.read_text().splitlines(keepends=True)[:4]))
+    elif lost == "checkpoint":
+        log.write_text("".join(log.read_text().splitlines(keepends=True)[:-1]))
+        (training.folder / "checkpoints" / "step-000000.safetensors").unlink()
+    else:
+        log.write_text("".join(log.read_text().splitlines(keepends=True)[:-1]))
+        state = training.folder / "state.safetensors"
+        state.write_bytes(state.read_bytes()[:1000])
+    training.run()
+    assert numbers(training.folder) == numbers(whole.folder)
+    assert is_finished(training.folder)

@@ -9,7 +9,7 @@ from otoscope.asr.recogniser import ReferenceRecogniser
 from otoscope.asr.scoring import ErrorRates, score
 from otoscope.asr.store import FeatureStore, pad
 from otoscope.asr.tokens import CharacterTokens
-from otoscope.asr.training import Training, TrainingConfig, evaluate, read_log
+from otoscope.asr.training import Training, TrainingConfig, evaluate, is_finished, read_log
 
 __all__ = [
     "ARCHITECTURES",
@@ -28,6 +28,7 @@ __all__ = [
     "batches_by_length",
     "evaluate",
     "greedy",
+    "is_finished",
     "log_mel",
     "pad",
     "read_log",

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from otoscope.asr.decoding import greedy
@@ -20,6 +18,7 @@ from otoscope.asr.store import pad
 from otoscope.asr.tokens import CharacterTokens
 from otoscope.capture.types import Layer
 from otoscope.errors import TrainingError
+from otoscope.files import save_tensors
 
 __all__ = ["ReferenceRecogniser"]
 
@@ -78,10 +77,7 @@ class ReferenceRecogniser:
             "tokens": json.dumps(self.tokens.characters),
             "step": str(self.step),
         }
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(f".{os.getpid()}.tmp")
-        save_file({k: v.contiguous() for k, v in self._module.state_dict().items()}, str(temporary), about)
-        os.replace(temporary, path)
+        save_tensors(path, {k: v.contiguous() for k, v in self._module.state_dict().items()}, about)
 
     @classmethod
     def load(cls, path: Path) -> ReferenceRecogniser:

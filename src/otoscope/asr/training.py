@@ -6,14 +6,13 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from otoscope.asr.augment import spec_augment
@@ -27,8 +26,9 @@ from otoscope.asr.store import FeatureStore, pad
 from otoscope.asr.tokens import BLANK, CharacterTokens
 from otoscope.corpora import ctc_frames
 from otoscope.errors import TrainingError
+from otoscope.files import save_tensors, write_text
 
-__all__ = ["Training", "TrainingConfig", "evaluate", "read_log"]
+__all__ = ["Training", "TrainingConfig", "evaluate", "is_finished", "read_log"]
 
 STATE_EVERY_SECONDS = 60.0
 """How much training a kill can cost. When the state is saved does not change the numbers."""
@@ -84,6 +84,12 @@ def read_log(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines]
 
 
+def is_finished(folder: Path) -> bool:
+    """Whether the run in this folder has the last checkpoint of its plan."""
+    rows = [row for row in read_log(folder) if row["kind"] == "checkpoint"]
+    return bool(rows) and rows[-1]["step"] == rows[-1]["total"]
+
+
 @dataclass
 class Training:
     """One run: a recogniser being trained in a folder of its own.
@@ -115,7 +121,7 @@ class Training:
         epochs = [self._epoch(e) for e in range(self.config.epochs)]
         total = sum(map(len, epochs))
         checkpoints = set(checkpoint_steps(total, self.config.checkpoints))
-        step, seconds = self._resume(recogniser, optimiser)
+        step, seconds = self._resume(recogniser, optimiser, checkpoints)
         started = time.monotonic() - seconds
         saved = time.monotonic()
         log = (self.folder / "log.jsonl").open("a", encoding="utf-8")
@@ -138,14 +144,9 @@ class Training:
                     passed = epoch + (step - sum(map(len, epochs[:epoch]))) / len(epochs[epoch])
                     self._checkpoint(recogniser, step, passed, total, write, started)
                 if step in checkpoints or time.monotonic() - saved > STATE_EVERY_SECONDS:
+                    os.fsync(log.fileno())  # a state must not outlive its log
                     self._save_state(recogniser, optimiser, step, time.monotonic() - started)
                     saved = time.monotonic()
-
-    @property
-    def finished(self) -> bool:
-        """Whether the last checkpoint of the plan is there."""
-        rows = [row for row in read_log(self.folder) if row["kind"] == "checkpoint"]
-        return bool(rows) and rows[-1]["step"] == rows[-1]["total"]
 
     def _epoch(self, epoch: int) -> list[list[tuple[str, float]]]:
         """The batches of one epoch: (utterance, speed), each utterance once, at a speed drawn for this epoch."""
@@ -247,33 +248,50 @@ class Training:
             tensors[f"weight/{name}"] = parameter.detach()
             for key, value in optimiser.state.get(parameter, {}).items():
                 tensors[f"{key}/{name}"] = value
-        path = self.folder / "state.safetensors"
-        temporary = path.with_suffix(f".{os.getpid()}.tmp")
-        save_file(tensors, str(temporary), {"step": str(step), "seconds": str(seconds)})
-        os.replace(temporary, path)
+        save_tensors(self.folder / "state.safetensors", tensors, {"step": str(step), "seconds": str(seconds)})
 
-    def _resume(self, recogniser: ReferenceRecogniser, optimiser: torch.optim.AdamW) -> tuple[int, float]:
+    def _resume(
+        self, recogniser: ReferenceRecogniser, optimiser: torch.optim.AdamW, planned: Set[int]
+    ) -> tuple[int, float]:
         """Takes up the saved state, if any: its step (−1 for none) and the seconds spent to get there.
 
         Rows of the log beyond that step were written by work that the state does not have: they are dropped, and
-        come again with the same numbers.
+        come again with the same numbers. A state that cannot be read, or whose log or checkpoints have been lost, is
+        left aside: training begins anew, to the same numbers.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
+        step, seconds = self._take_up(recogniser, optimiser, planned)
+        rows = [row for row in read_log(self.folder) if row["step"] <= step]
+        write_text(self.folder / "log.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+        return step, seconds
+
+    def _take_up(
+        self, recogniser: ReferenceRecogniser, optimiser: torch.optim.AdamW, planned: Set[int]
+    ) -> tuple[int, float]:
         path = self.folder / "state.safetensors"
-        step, seconds = -1, 0.0
-        if path.exists():
+        try:
             with safe_open(str(path), framework="pt") as file:
                 about = file.metadata()
-                step, seconds = int(about["step"]), float(about["seconds"])
                 tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no mapping)
-            for name, parameter in recogniser.module.named_parameters():
-                parameter.data.copy_(tensors.pop(f"weight/{name}"))
-                state = {k.partition("/")[0]: v for k, v in tensors.items() if k.partition("/")[2] == name}
-                if state:
-                    optimiser.state[parameter] = state
+        except (OSError, SafetensorError):
+            return -1, 0.0
+        step = int(about["step"])
+        if not self._kept_until(step, planned):
+            return -1, 0.0
+        for name, parameter in recogniser.module.named_parameters():
+            parameter.data.copy_(tensors.pop(f"weight/{name}"))
+            state = {k.partition("/")[0]: v for k, v in tensors.items() if k.partition("/")[2] == name}
+            if state:
+                optimiser.state[parameter] = state
+        return step, float(about["seconds"])
+
+    def _kept_until(self, step: int, planned: Set[int]) -> bool:
+        """Whether log and folder have every step and every planned checkpoint up to this step."""
         rows = [row for row in read_log(self.folder) if row["step"] <= step]
-        log = self.folder / "log.jsonl"
-        temporary = log.with_suffix(f".{os.getpid()}.tmp")
-        temporary.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-        os.replace(temporary, log)
-        return step, seconds
+        steps = [row["step"] for row in rows if row["kind"] == "step"]
+        kept = [row["step"] for row in rows if row["kind"] == "checkpoint"]
+        complete = steps == list(range(1, step + 1)) and kept == sorted(s for s in planned if s <= step)
+        return complete and all(map(self._has_checkpoint, kept))
+
+    def _has_checkpoint(self, step: int) -> bool:
+        return (self.folder / "checkpoints" / f"step-{step:06d}.safetensors").is_file()

@@ -15,21 +15,24 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from otoscope.errors import StudyError
+from otoscope.files import write_text
 
 __all__ = ["StudyFolder", "read_json", "write_json"]
 
 
 def write_json(path: Path, content: Any) -> None:
     """Writes JSON to `path`, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 
 def read_json(path: Path) -> Any:
-    """The content of a JSON file, None where there is none."""
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    """The content of a JSON file, None where there is none. Raises StudyError for one that is not JSON."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise StudyError(f"{path} is not JSON ({error}): delete it, the study makes it again") from error
 
 
 @dataclass(frozen=True)

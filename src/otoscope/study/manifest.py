@@ -53,16 +53,21 @@ def _git() -> str | None:
 
 @dataclass
 class Manifest:
-    """The manifest of a study in its folder, written anew whenever something is added."""
+    """The manifest of a study in its folder, written anew whenever something is added.
+
+    Nothing is written before the speech is `accepted`: a study that is refused leaves the manifest that was there.
+    """
 
     place: StudyFolder
     content: dict[str, Any]
+    accepted: bool = False
 
     @classmethod
     def open(cls, place: StudyFolder, config: StudyConfig, command: Sequence[str]) -> Manifest:
         """The manifest in the folder, or a new one. Times of an earlier, killed run are kept and added to."""
         before = read_json(place.manifest) or {}
         content = {
+            **before,
             "schema_version": SCHEMA_VERSION,
             "title": config.title,
             "command": list(command),
@@ -92,12 +97,13 @@ class Manifest:
         """Records the corpus. Raises StudyError where the folder's study was begun on other speech."""
         corpus = speech.corpus
         before = self.content["corpus"]
-        if before is not None and before["hash"] != corpus.hash():
+        if before is not None and before["hash"] != speech.hash:
             raise StudyError(
-                f"the corpus is not what this study began with (hash {corpus.hash()[:12]}, was {before['hash'][:12]}): "
-                f"utterances, texts or durations have changed. Choose another folder with --out, or delete "
+                f"the corpus is not what this study began with (hash {speech.hash[:12]}, was {before['hash'][:12]}): "
+                f"utterances, texts or audio have changed. Choose another folder with --out, or delete "
                 f"{self.place.path}"
             )
+        self.accepted = True
         splits = {}
         for name in corpus.splits:
             split = corpus.split(name)
@@ -108,7 +114,7 @@ class Manifest:
             "utterances": len(corpus),
             "hours": round(corpus.duration / 3600, 4),
             "splits": splits,
-            "hash": corpus.hash(),
+            "hash": speech.hash,
             "alphabet": "".join(speech.tokens.characters),
             "probe": {"utterances": len(speech.probe), "ids": list(speech.probe)},
             "problems": {
@@ -124,8 +130,8 @@ class Manifest:
         for name, recogniser in config.recognisers.items():
             for seed in config.seeds:
                 folder = place.run(f"{name}/seed{seed}")
-                last = max((folder / "checkpoints").glob("step-*.safetensors"))
                 test = read_json(folder / "test.json")
+                last = folder / "checkpoints" / test["checkpoint"]
                 rows.append(
                     {
                         "name": name,
@@ -148,4 +154,5 @@ class Manifest:
         self._write()
 
     def _write(self) -> None:
-        write_json(self.place.manifest, self.content)
+        if self.accepted:
+            write_json(self.place.manifest, self.content)

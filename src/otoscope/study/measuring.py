@@ -10,20 +10,22 @@ import hashlib
 import itertools
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from otoscope.asr import FeatureStore, ReferenceRecogniser, batches_by_length, pad
 from otoscope.capture import SHUFFLED, Layer, common_grid, reduce, view_name
-from otoscope.errors import MeasureError
-from otoscope.measures import Moments, registry
+from otoscope.errors import MeasureError, StudyError
+from otoscope.files import file_hash
+from otoscope.measures import Measure, Moments, registry
 from otoscope.study.folder import read_json, write_json
 from otoscope.study.rows import Comparison, Refusal
 
-__all__ = ["Checkpoint", "Measured", "Unit", "plan_units", "read_unit", "run_unit"]
+__all__ = ["Checkpoint", "Measured", "Unit", "plan_units", "probe_batches", "read_unit", "run_unit"]
 
-REVISION = 2
+REVISION = 3
 """Raised whenever a change of the code changes a number that a unit gives: units of another revision are done anew."""
 
 BATCH_FRAMES = 6_000
@@ -50,7 +52,7 @@ class Unit:
 
     kind: str
     checkpoints: tuple[Checkpoint, ...]
-    measures: tuple[str, ...]
+    measures: tuple[Measure, ...]
 
     @property
     def name(self) -> str:
@@ -72,14 +74,15 @@ class Measured:
 
 def plan_units(runs: Mapping[str, Sequence[Checkpoint]], measures: Sequence[str]) -> list[Unit]:
     """Every unit of a study: `runs` maps run names to their checkpoints in order of steps."""
+    chosen = tuple(map(registry.get, measures))  # objects, since a worker's registry knows only what it was born with
     units = []
     for checkpoints in runs.values():
         for i, now in enumerate(checkpoints):
-            units.append(Unit("checkpoint", (now, checkpoints[-1], checkpoints[max(0, i - 1)]), tuple(measures)))
+            units.append(Unit("checkpoint", (now, checkpoints[-1], checkpoints[max(0, i - 1)]), chosen))
         ends = dict.fromkeys((checkpoints[0], checkpoints[-1]))
-        units += [Unit("shuffled", (end,), tuple(measures)) for end in ends]
+        units += [Unit("shuffled", (end,), chosen) for end in ends]
     for x, y in itertools.combinations(runs.values(), 2):
-        units += [Unit("across", both, tuple(measures)) for both in ((x[0], y[0]), (x[-1], y[-1]))]
+        units += [Unit("across", both, chosen) for both in ((x[0], y[0]), (x[-1], y[-1]))]
     return units
 
 
@@ -87,24 +90,25 @@ def run_unit(unit: Unit, store_path: Path, probe: Sequence[str], folder: Path) -
     """Does one unit and writes `<folder>/<unit.name>.json`; nothing where it is there for the same input."""
     path = folder / f"{unit.name}.json"
     key = _key(unit, store_path, probe)
-    found = read_json(path)
-    if found is not None and found["key"] == key:
+    if _is_done(path, key):
         return
     store = FeatureStore(store_path)
     recognisers = {_role(i, unit): ReferenceRecogniser.load(c.path) for i, c in enumerate(unit.checkpoints)}
     layers = {role: recogniser.layers() for role, recogniser in recognisers.items()}
     grid = common_grid([layer for own in layers.values() for layer in own])
     wanted = list(_wanted(unit, layers))
-    batches = (pad([store.get(u) for u in batch]) for batch in _batches(store, probe))
+    batches = (pad([store.get(u) for u in batch]) for batch in probe_batches({u: store.frames(u) for u in probe}))
     pairs = list({frozenset((x, y)): (x, y) for _, x, y in wanted}.values())  # either order has the same moments
     moments = reduce(recognisers, batches, pairs=pairs, grid=grid, shuffled=unit.kind == "shuffled")
+    if moments.utterances != len(probe):
+        raise StudyError(f"{unit.name} saw {moments.utterances} utterances of a probe set of {len(probe)}")
     comparisons, refusals = _measure(unit, moments, wanted)
     write_json(
         path,
         {
             "key": key,
             "frames": moments.frames,
-            "utterances": len(probe),
+            "utterances": moments.utterances,
             "grid": grid,
             "comparisons": [asdict(c) for c in comparisons],
             "refusals": [asdict(r) for r in refusals],
@@ -126,9 +130,9 @@ def read_unit(unit: Unit, folder: Path) -> Measured:
 
 def _key(unit: Unit, store_path: Path, probe: Sequence[str]) -> str:
     """A hash of everything the unit's numbers depend on."""
-    weights = [hashlib.sha256(c.path.read_bytes()).hexdigest() for c in unit.checkpoints]
+    weights = [file_hash(c.path) for c in unit.checkpoints]
     return hashlib.sha256(
-        json.dumps([REVISION, unit.measures, weights, store_path.name, list(probe)]).encode()
+        json.dumps([REVISION, [m.name for m in unit.measures], weights, store_path.name, list(probe)]).encode()
     ).hexdigest()
 
 
@@ -136,10 +140,29 @@ def _role(index: int, unit: Unit) -> str:
     return ("now", "final", "previous")[index] if unit.kind == "checkpoint" else ("x", "y")[index]
 
 
-def _batches(store: FeatureStore, probe: Sequence[str]) -> list[list[str]]:
-    batches = batches_by_length({u: store.frames(u) for u in probe}, frames=BATCH_FRAMES)
+def _is_done(path: Path, key: str) -> bool:
+    """Whether the unit's file is there, whole, and from the same input."""
+    try:
+        return bool(read_json(path)["key"] == key)
+    except (StudyError, TypeError, KeyError):
+        return False
+
+
+def probe_batches(frames: Mapping[str, int]) -> list[list[str]]:
+    """The probe set, utterance → frames, in batches of at least two: shuffling needs company.
+
+    >>> probe_batches({"a": 7_000, "b": 7_000, "c": 7_000, "d": 100})
+    [['d', 'a'], ['b', 'c']]
+    """
+    batches: list[list[str]] = []
+    for batch in batches_by_length(frames, frames=BATCH_FRAMES):
+        if batches and len(batches[-1]) == 1:
+            batches[-1] += batch
+        else:
+            batches.append(batch)
     if len(batches) > 1 and len(batches[-1]) == 1:
-        batches[-2] += batches.pop()  # shuffling needs company
+        alone = batches.pop()
+        batches[-1] += alone
     return batches
 
 
@@ -164,25 +187,20 @@ def _wanted(unit: Unit, layers: Mapping[str, Sequence[Layer]]) -> Iterable[Wante
 def _measure(unit: Unit, moments: Moments, wanted: Sequence[Wanted]) -> tuple[list[Comparison], list[Refusal]]:
     by_role = {_role(i, unit): c for i, c in enumerate(unit.checkpoints)}
     comparisons = []
-    refusals: dict[tuple[str, str, str, str], int] = {}
-    cache: dict[tuple[str, str, str], tuple[float, float]] = {}
+    refusals: Counter[tuple[str, str, str, str]] = Counter()
+    values: dict[tuple[str, str, str], tuple[float, float] | str] = {}
     for kind, x, y in wanted:
         (checkpoint_x, layer_x), (checkpoint_y, layer_y) = (_parse(v, by_role) for v in (x, y))
         similarity, null = {}, {}
-        for name in unit.measures:
-            measure = registry.get(name)
-            turned = (name, y, x)
-            if measure.symmetric and turned in cache:
-                similarity[name], null[name] = cache[turned]
-                continue
-            try:
-                result = measure.compute(moments, x, y)
-                similarity[name], null[name] = result.value, result.null
-            except MeasureError as error:
-                similarity[name], null[name] = math.nan, math.nan
-                place = (name, checkpoint_x.run, layer_x, str(error))
-                refusals[place] = refusals.get(place, 0) + 1
-            cache[name, x, y] = similarity[name], null[name]
+        for measure in unit.measures:
+            name = measure.name
+            turned = values.get((name, y, x)) if measure.symmetric else None
+            value = values[name, x, y] = turned or _compute(measure, moments, x, y)
+            if isinstance(value, str):
+                similarity[name] = null[name] = math.nan
+                refusals[name, checkpoint_x.run, layer_x, value] += 1
+            else:
+                similarity[name], null[name] = value
         comparisons.append(
             Comparison(
                 kind,
@@ -198,6 +216,18 @@ def _measure(unit: Unit, moments: Moments, wanted: Sequence[Wanted]) -> tuple[li
         )
     step = unit.checkpoints[0].step
     return comparisons, [Refusal(*place, step=step, count=count) for place, count in refusals.items()]
+
+
+def _compute(measure: Measure, moments: Moments, x: str, y: str) -> tuple[float, float] | str:
+    """Value and null level, or why there is none, in the layers' own names."""
+    try:
+        result = measure.compute(moments, x, y)
+    except MeasureError as error:
+        why = str(error)
+        for view in sorted((x, y), key=len, reverse=True):
+            why = why.replace(view, view.partition(":")[2])
+        return why
+    return result.value, result.null
 
 
 def _parse(view: str, by_role: Mapping[str, Checkpoint]) -> tuple[Checkpoint, str]:

@@ -20,10 +20,12 @@ from otoscope.asr import (
     Training,
     TrainingConfig,
     evaluate,
+    is_finished,
     read_log,
 )
 from otoscope.engines import Failure, run_all
 from otoscope.errors import StudyError
+from otoscope.files import file_hash, write_text
 from otoscope.study.config import StudyConfig
 from otoscope.study.cost import step_seconds
 from otoscope.study.folder import StudyFolder, read_json, write_json
@@ -126,15 +128,15 @@ def _claim(place: StudyFolder, config: StudyConfig) -> None:
     """Writes `study.toml`, or checks that the one there asks for the same training."""
     if place.config.exists():
         there = StudyConfig.read(place.config)
-        fixed = ("corpus", "format", "recognisers", "seeds", "probe")
+        fixed = ("corpus", "format", "recognisers", "seeds")
         if changed := [name for name in fixed if getattr(there, name) != getattr(config, name)]:
             raise StudyError(
                 f"{place.path} holds another study: {', '.join(changed)} differ from what is asked now. Choose another "
                 f"folder with --out, or run it as it was with --config {place.config}"
             )
-    temporary = place.config.with_name(f".study.toml.{os.getpid()}.tmp")
-    temporary.write_text(config.toml(), encoding="utf-8")
-    os.replace(temporary, place.config)
+    for left in place.path.rglob(".*.tmp"):  # by a process that was killed; nobody else writes while we hold the lock
+        left.unlink(missing_ok=True)
+    write_text(place.config, config.toml())
 
 
 def _train(
@@ -150,6 +152,8 @@ def _train(
         tasks[run] = (_train_one, (place.run(run), model, speech.tokens, store.path, train, dev, training, seed))
     _, failures = run_all(tasks, workers=workers, poll=lambda _done: _show_training(place, config, show))
     _raise(failures, "training", place)
+    if short := [run for run in runs if not is_finished(place.run(run))]:
+        raise StudyError(f"training of {', '.join(short)} ended before its last checkpoint: run the same command again")
 
 
 def _longest_first(config: StudyConfig, speech: Speech) -> list[str]:
@@ -191,9 +195,8 @@ def _train_one(
     config: TrainingConfig,
     seed: int,
 ) -> None:
-    training = Training(folder, model, tokens, FeatureStore(store), train, dev, config, seed)
-    if not training.finished:
-        training.run()
+    if not is_finished(folder):
+        Training(folder, model, tokens, FeatureStore(store), train, dev, config, seed).run()
 
 
 def _show_training(place: StudyFolder, config: StudyConfig, show: Progress) -> None:
@@ -212,8 +215,10 @@ def _score(
     test = speech.texts("test")
     tasks: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {}
     for run in run_names(config):
-        if not (place.run(run) / "test.json").exists():
-            tasks[run] = (_score_one, (place.run(run), checkpoints_of(place, run)[-1].path, store.path, test))
+        last = checkpoints_of(place, run)[-1].path
+        scored = read_json(place.run(run) / "test.json")
+        if scored is None or scored["weights"] != file_hash(last):
+            tasks[run] = (_score_one, (place.run(run), last, store.path, test))
     if tasks:
         _, failures = run_all(tasks, workers=workers, poll=lambda done: show("scoring test", done, len(tasks)))
         _raise(failures, "scoring", place)
@@ -225,6 +230,7 @@ def _score_one(folder: Path, checkpoint: Path, store: Path, test: Mapping[str, s
         folder / "test.json",
         {
             "checkpoint": checkpoint.name,
+            "weights": file_hash(checkpoint),
             "test_wer": rates.wer,
             "test_cer": rates.cer,
             "test_loss": loss,
@@ -260,7 +266,7 @@ def _compare(
         utterances=measured[0].utterances,
         grid=measured[0].grid,
         corpus=speech.corpus.name,
-        corpus_hash=speech.corpus.hash(),
+        corpus_hash=speech.hash,
         probe_split=" + ".join(config.probe.splits),
         host=about["host"]["machine"],
         versions=about["versions"],
@@ -304,10 +310,11 @@ def _raise(failures: Sequence[Failure], doing: str, place: StudyFolder) -> None:
     if not failures:
         return
     kept = f"What is finished stays in {place.path}: run the same command again to go on"
-    if isinstance(failures[0].error, BrokenProcessPool):
+    if all(isinstance(f.error, BrokenProcessPool) for f in failures):
         raise StudyError(
-            f"{doing} stopped because a worker process was killed, most often for want of memory: fewer --workers "
-            f"need less. {kept}"
+            f"{doing} stopped because a worker process died, most often for want of memory: fewer workers need less. "
+            'A script of your own that calls run_study must do so under `if __name__ == "__main__":`, since workers '
+            f"import it. {kept}"
         ) from failures[0].error
     named = "\n  ".join(f"{f.task}: {type(f.error).__name__}: {f.error}" for f in failures)
     raise StudyError(f"{doing} failed for {len(failures)}:\n  {named}\n{kept}") from failures[0].error

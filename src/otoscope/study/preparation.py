@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy.typing as npt
 from otoscope.asr import FRAME_SHIFT_SECONDS, STRIDE, CharacterTokens, FeatureStore
 from otoscope.corpora import Corpus, Problem, check, default_corpus, draw_splits, load, read_audio
 from otoscope.errors import StudyError
+from otoscope.files import file_hash
 from otoscope.study.config import StudyConfig
 
 __all__ = ["Speech", "build_features", "load_speech"]
@@ -22,11 +24,12 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Speech:
-    """The utterances of a study that passed the checks, its alphabet, and the probe set (utterance ids)."""
+    """The usable utterances of a study, its alphabet, the probe set (utterance ids), a hash of texts and audio."""
 
     corpus: Corpus
     tokens: CharacterTokens
     probe: tuple[str, ...]
+    hash: str
 
     def texts(self, split: str) -> dict[str, str]:
         """Utterance id → transcript of one split."""
@@ -56,7 +59,7 @@ def load_speech(config: StudyConfig, progress: Progress) -> Speech:
                 f"the corpus {corpus.name!r} has no usable utterance in its {split} split (splits: "
                 f"{', '.join(corpus.splits) or 'none'}); a study trains on train, chooses on dev and scores test once"
             )
-    return Speech(corpus, tokens, _probe(corpus, config))
+    return Speech(corpus, tokens, _probe(corpus, config), _hash(corpus))
 
 
 def _same_alphabet(corpus: Corpus, tokens: CharacterTokens) -> Corpus:
@@ -70,8 +73,21 @@ def _same_alphabet(corpus: Corpus, tokens: CharacterTokens) -> Corpus:
     return corpus.keep([u for u in corpus if u.id not in strange], problems) if strange else corpus
 
 
+def _hash(corpus: Corpus) -> str:
+    """SHA-256 over the manifest and the bytes of every audio file: another recording is another study."""
+    digest = hashlib.sha256(corpus.hash().encode())
+    for path in sorted({u.audio for u in corpus}):
+        digest.update(file_hash(path).encode())
+    return digest.hexdigest()
+
+
 def _probe(corpus: Corpus, config: StudyConfig) -> tuple[str, ...]:
     """At most `probe.utterances` utterances of the probe's splits, drawn the same way every time."""
+    if missing := [split for split in config.probe.splits if not corpus.split(split).utterances]:
+        raise StudyError(
+            f"the probe set is to come from {', '.join(missing)}, where the corpus {corpus.name!r} has no utterance; "
+            f"its splits are {', '.join(corpus.splits)}: change [probe] splits"
+        )
     ids = sorted(u.id for split in config.probe.splits for u in corpus.split(split))
     if len(ids) < 8:
         raise StudyError(
@@ -94,6 +110,6 @@ def build_features(speech: Speech, speeds: Sequence[float], folder: Path, progre
         folder,
         wanted,
         read,
-        corpus_hash=speech.corpus.hash(),
+        corpus_hash=speech.hash,
         progress=lambda done: progress("features", done, len(wanted)),
     )

@@ -1,0 +1,51 @@
+"""The units of a study: every utterance once, every refusal counted, another measure than ours."""
+
+import itertools
+import math
+from functools import partial
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from otoscope import MeasureError, Moments
+from otoscope.measures import Measure, registry
+from otoscope.measures.svcca import compute
+from otoscope.study.measuring import Checkpoint, Unit, _measure, plan_units, probe_batches
+
+
+@given(st.lists(st.integers(1, 9_000), min_size=2, max_size=40))
+def test_the_batches_of_the_probe_set_are_a_partition_of_at_least_two(lengths):
+    frames = {f"u{i}": n for i, n in enumerate(lengths)}
+    batches = probe_batches(frames)
+    assert sorted(itertools.chain.from_iterable(batches)) == sorted(frames)
+    assert min(map(len, batches)) >= 2
+
+
+def unit(tmp_path, measures):
+    return Unit("shuffled", (Checkpoint("cnn/seed0", 3, tmp_path),), tuple(map(registry.get, measures)))
+
+
+def test_refusals_are_counted_once_a_pair_and_name_the_layer_as_users_know_it(tmp_path):
+    x = torch.randn(60, 3, generator=torch.Generator().manual_seed(0))
+    views = {"x:a": x, "x:dead": torch.zeros(60, 2)}
+    moments = Moments.of(views, utterances=[20, 20, 20])
+    wanted = [("within", *pair) for pair in itertools.product(views, repeat=2)]
+    comparisons, refusals = _measure(unit(tmp_path, ["cka", "pwcca"]), moments, wanted)
+    missing = sum(math.isnan(v) for c in comparisons for v in c.similarity.values())
+    assert missing == sum(r.count for r in refusals) == 6
+    assert all("dead" in r.reason and "x:" not in r.reason for r in refusals)
+
+
+def test_a_measure_of_ones_own_travels_to_the_workers(tmp_path):
+    import pickle
+
+    registry.register(Measure("svcca-90", partial(compute, variance=0.9)))
+    try:
+        (first, *_) = plan_units({"cnn/seed0": [Checkpoint("cnn/seed0", 0, tmp_path)]}, ["svcca-90"])
+        assert pickle.loads(pickle.dumps(first)).measures[0].name == "svcca-90"
+    finally:
+        registry.unregister("svcca-90")
+    with pytest.raises(MeasureError, match="no measure named 'svcca-90'"):
+        plan_units({}, ["svcca-90"])
