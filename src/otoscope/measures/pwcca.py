@@ -13,6 +13,7 @@ from otoscope.measures.nulls import mean_correlation
 from otoscope.measures.registry import Measure, register
 from otoscope.measures.result import Similarity
 from otoscope.measures.spectrum import spectrum, whitened_cross
+from otoscope.measures.svd import left_svd
 
 __all__ = ["compute", "pwcca"]
 
@@ -59,7 +60,7 @@ def compute(moments: Moments, x: str, y: str) -> Similarity:
     X, Y = spectrum(moments, x), spectrum(moments, y)
     ranks = (X.rank, Y.rank)
     check_enough_frames("pwcca", moments.frames, units, ranks)
-    U, correlations, _ = torch.linalg.svd(whitened_cross(moments, x, y, X, Y, *ranks), full_matrices=False)
+    U, correlations = left_svd(whitened_cross(moments, x, y, X, Y, *ranks))
     # The variates are X̃ D⁻¹ V Λ^(-1/2) u_i and X̃ᵀX̃ = D V Λ Vᵀ D, so ⟨h_i, x_j⟩ = u_iᵀ Λ^(1/2) V_jᵀ d_j.
     units_of_x = X.values.sqrt()[:, None] * X.vectors.T * X.scale
     weights = (_principal_among_equal(U, correlations, units_of_x).T @ units_of_x).abs().sum(1)
@@ -85,7 +86,7 @@ def _principal_among_equal(U: torch.Tensor, correlations: torch.Tensor, onto: to
     for start, stop in pairwise(edges):
         if stop - start > 1:
             group = U[:, start:stop]
-            turned[:, start:stop] = group @ torch.linalg.svd(group.T @ onto, full_matrices=False).U
+            turned[:, start:stop] = group @ left_svd(group.T @ onto)[0]
     return turned
 
 

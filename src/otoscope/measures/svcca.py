@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import torch
-
 from otoscope.errors import MeasureError
 from otoscope.measures.cca import check_enough_frames
 from otoscope.measures.checks import Array
@@ -12,6 +10,7 @@ from otoscope.measures.nulls import mean_correlation
 from otoscope.measures.registry import Measure, register
 from otoscope.measures.result import Similarity
 from otoscope.measures.spectrum import spectrum, whitened_cross
+from otoscope.measures.svd import singular_values
 
 __all__ = ["compute", "svcca"]
 
@@ -56,7 +55,7 @@ def compute(moments: Moments, x: str, y: str, *, variance: float = 0.99) -> Simi
     X, Y = (spectrum(moments, name, standardised=False) for name in (x, y))
     kept = (X.components(variance), Y.components(variance))
     check_enough_frames("svcca", moments.frames, units, kept)
-    correlations = torch.linalg.svdvals(whitened_cross(moments, x, y, X, Y, *kept))
+    correlations = singular_values(whitened_cross(moments, x, y, X, Y, *kept))
     return Similarity(
         measure="svcca",
         value=float(correlations.mean()),
