@@ -48,5 +48,5 @@ def singular_values(A: Tensor) -> Tensor:
 
 def _orthogonal(size: int, seed: int, like: Tensor) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
-    Q = torch.linalg.qr(torch.randn(size, size, generator=generator, dtype=torch.float64)).Q
+    Q: Tensor = torch.linalg.qr(torch.randn(size, size, generator=generator, dtype=torch.float64)).Q
     return Q.to(like)
