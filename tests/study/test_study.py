@@ -74,7 +74,7 @@ def test_a_similarity_is_what_capturing_by_hand_gives(finished_study, results, a
     corpus = load(an4_subset)
     ids = set(json.loads((finished_study / "recognisers/cnn/seed0/test.json").read_text())["transcripts"])
     assert manifest["corpus"]["probe"]["utterances"] >= len(ids)
-    store = FeatureStore(next((finished_study / "features").glob("*.safetensors")))
+    store = FeatureStore(next((finished_study / "features").glob("features-*")))
     run = "cnn/seed0"
     checkpoint = finished_study / f"recognisers/{run}/checkpoints/step-{results.steps(run)[-1]:06d}.safetensors"
     recogniser = ReferenceRecogniser.load(checkpoint)
