@@ -3,6 +3,10 @@
 import pytest
 
 from otoscope import StudyConfig, StudyError
+from otoscope.asr import TrainingConfig
+from otoscope.asr.models.cnn import CnnConfig
+from otoscope.asr.models.lstm import LstmConfig
+from otoscope.asr.models.transformer import TransformerConfig
 from tests.speech import tiny_study
 
 
@@ -32,9 +36,28 @@ def test_changes_reach_the_network_and_its_training():
     [
         ({"recognisers": {"a": {"architecture": "rnn"}}}, r"recognisers\.a\.architecture: .*'cnn', 'lstm'"),
         ({"recognisers": {"a/b": {"architecture": "cnn"}}}, "becomes a folder's"),
+        ({"recognisers": {"a" * 41: {"architecture": "cnn"}}}, "expected at most 40 of"),
+        ({"recognisers": {"\N{EAR}": {"architecture": "cnn"}}}, "expected at most 40 of"),
+        ({"recognisers": {"a\n": {"architecture": "cnn"}}}, "expected at most 40 of"),
+        ({"recognisers": {".a": {"architecture": "cnn"}}}, r"no '\.' first"),
         ({"recognisers": {}}, "at least one recogniser"),
         ({"recognisers": {"a": {"architecture": "cnn"}}, "seeds": []}, "one or more different numbers"),
         ({"recognisers": {"a": {"architecture": "cnn"}}, "seeds": [1, 1]}, "one or more different numbers"),
+        ({"recognisers": {"a": {"architecture": "cnn"}}, "seeds": [-1]}, r"seeds\.0: .*greater than or equal to 0"),
+        ({"recognisers": {"a": {"architecture": "cnn"}}, "seeds": [2**32]}, r"seeds\.0: .*less than"),
+        ({"recognisers": {"a": {"architecture": "cnn"}}, "measures": []}, "one or more different measures"),
+        ({"recognisers": {"a": {"architecture": "cnn"}}, "measures": ["cka", "cka"]}, "one or more different measures"),
+        (
+            {"recognisers": {"a": {"architecture": "cnn"}}, "probe": {"splits": ["test", "test"]}},
+            r"probe\.splits: .*different splits",
+        ),
+        ({"recognisers": {"a": {"architecture": "cnn"}}, "probe": {"splits": []}}, "one or more different splits"),
+        ({"recognisers": {"a": {"architecture": "cnn"}}, "probe": {"splits": ["dev", "train"]}}, "leave train out"),
+        ({"recognisers": {"a": {"architecture": "cnn", "settings": {"kernel": 4}}}}, "kernel is 4; expected an odd"),
+        (
+            {"recognisers": {"a": {"architecture": "lstm", "training": {"epochs": "ten"}}}},
+            "epochs is 'ten'; expected a whole number",
+        ),
         (
             {"recognisers": {"a": {"architecture": "cnn"}}, "measures": ["ccca"]},
             "no such measure: ccca. There are: .*pwcca",
@@ -55,3 +78,76 @@ def test_a_file_that_is_no_study_is_refused(tmp_path):
     (tmp_path / "bad.toml").write_text("a = [")
     with pytest.raises(StudyError, match="is not TOML"):
         StudyConfig.read(tmp_path / "bad.toml")
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "said"),
+    [
+        (TrainingConfig, {"epochs": 0}, "epochs is 0"),
+        (TrainingConfig, {"epochs": -1}, "epochs is -1"),
+        (TrainingConfig, {"epochs": 1.5}, r"epochs is 1\.5"),
+        (TrainingConfig, {"epochs": True}, "epochs is True"),
+        (TrainingConfig, {"checkpoints": 1}, "checkpoints is 1; expected a whole number of at least 2"),
+        (TrainingConfig, {"batch_seconds": -1}, "batch_seconds is -1; expected a number above 0"),
+        (TrainingConfig, {"peak_learning_rate": float("nan")}, "peak_learning_rate is nan"),
+        (TrainingConfig, {"clip": 0}, "clip is 0"),
+        (TrainingConfig, {"warmup": 1.1}, "warmup is 1.1; expected a share"),
+        (TrainingConfig, {"weight_decay": -0.1}, "weight_decay is -0.1"),
+        (TrainingConfig, {"speeds": []}, r"speeds is \[\]; expected one or more"),
+        (TrainingConfig, {"speeds": 1.0}, r"speeds is 1\.0"),
+        (TrainingConfig, {"speeds": (1.0, 0)}, "expected one or more numbers above 0"),
+        (CnnConfig, {"kernel": 4}, "kernel is 4; expected an odd number"),
+        (CnnConfig, {"blocks": 0}, "blocks is 0"),
+        (LstmConfig, {"units": 0}, "units is 0"),
+        (LstmConfig, {"units": 16.5}, r"units is 16\.5"),
+        (LstmConfig, {"dropout": 1}, "dropout is 1; expected a rate"),
+        (TransformerConfig, {"heads": 5}, "heads is 5; expected a number that divides units = 192"),
+        (TransformerConfig, {"units": 12, "heads": 4}, "heads of even width"),
+        (TransformerConfig, {"feed_forward": 0}, "feed_forward is 0"),
+    ],
+)
+def test_a_setting_that_cannot_work_is_refused_before_anything_runs(kind, settings, said):
+    with pytest.raises(StudyError, match=said):
+        kind(**settings)
+
+
+def test_speeds_are_the_same_however_they_are_written():
+    assert [type(s) for s in TrainingConfig(speeds=(1, 2)).speeds] == [float, float]
+    assert TrainingConfig(speeds=[1]) == TrainingConfig(speeds=(1.0,))
+
+
+def study(**fields):
+    return StudyConfig.of(**{"recognisers": {"a": {"architecture": "cnn", "size": "small"}}, **fields})
+
+
+def test_differences_in_training_are_those_of_meaning(tmp_path, monkeypatch):
+    (tmp_path / "speech").mkdir()
+    monkeypatch.chdir(tmp_path)
+    one = study(corpus="speech", seeds=[0, 1])
+    written = {"architecture": "cnn", "size": "small", "settings": {"units": 160}, "training": {"speeds": (1,)}}
+    same = study(
+        corpus=str(tmp_path / "speech"),
+        recognisers={"a": written},
+        seeds=[1, 0],
+        title="another",
+        measures=["cka"],
+        probe={"splits": ["test"]},
+    )
+    assert one.training_differences(same) == same.training_differences(one) == []
+    path = tmp_path / "study.toml"
+    path.write_text(same.toml(), encoding="utf-8")
+    monkeypatch.chdir("/")
+    assert StudyConfig.read(path).training_differences(one) == []
+    other = study(
+        corpus="elsewhere", format="tsv", seeds=[0], recognisers={"a": {**written, "settings": {"units": 161}}}
+    )
+    assert one.training_differences(other) == ["corpus", "format", "recognisers", "seeds"]
+    renamed = one.model_copy(update={"recognisers": {"b": one.recognisers["a"]}})
+    assert one.training_differences(renamed) == ["recognisers"]
+
+
+@pytest.mark.parametrize("title", ["\N{EAR} ß", 'a "b" \\ c', "a\nb\x7f\x1f"])
+def test_any_title_can_be_written_and_read(title, tmp_path):
+    path = tmp_path / "study.toml"
+    path.write_text(study(title=title).toml(), encoding="utf-8")
+    assert StudyConfig.read(path).title == title

@@ -14,7 +14,7 @@ def checkpoint_steps(total: int, count: int) -> list[int]:
     `count` are returned (fewer where steps coincide), at least the two ends.
 
     >>> checkpoint_steps(1600, 14)
-    [0, 8, 14, 24, 41, 70, 119, 200, 433, 667, 900, 1133, 1367, 1600]
+    [0, 8, 14, 23, 40, 68, 117, 200, 433, 667, 900, 1133, 1367, 1600]
     """
     early_end = total / 8
     early = max(1, count // 2)

@@ -22,6 +22,7 @@ from otoscope.asr.models import STRIDE, ModelConfig
 from otoscope.asr.recogniser import ReferenceRecogniser
 from otoscope.asr.schedule import checkpoint_steps, learning_rate
 from otoscope.asr.scoring import ErrorRates, score
+from otoscope.asr.settings import expect, is_number, is_whole
 from otoscope.asr.store import FeatureStore, pad
 from otoscope.asr.tokens import BLANK, CharacterTokens
 from otoscope.corpora import ctc_frames
@@ -46,6 +47,21 @@ class TrainingConfig:
     clip: float = 1.0
     speeds: tuple[float, ...] = (0.9, 1.0, 1.1)
     checkpoints: int = 14
+
+    def __post_init__(self) -> None:
+        expect(is_whole(self.epochs, 1), "epochs", self.epochs, "a whole number of at least 1")
+        expect(is_whole(self.checkpoints, 2), "checkpoints", self.checkpoints, "a whole number of at least 2")
+        for name in ("batch_seconds", "peak_learning_rate", "clip"):
+            value = getattr(self, name)
+            expect(is_number(value) and value > 0, name, value, "a number above 0")
+        expect(is_number(self.warmup) and 0 <= self.warmup <= 1, "warmup", self.warmup, "a share of 0 to 1")
+        decays = is_number(self.weight_decay) and self.weight_decay >= 0
+        expect(decays, "weight_decay", self.weight_decay, "a number of at least 0")
+        speeds = tuple(self.speeds) if isinstance(self.speeds, tuple | list) else ()
+        usable = bool(speeds) and all(is_number(s) and s > 0 for s in speeds)
+        expect(usable, "speeds", self.speeds, "one or more numbers above 0, such as [0.9, 1.0, 1.1]")
+        # Features are stored under their speed: 1 and 1.0 must not be two.
+        object.__setattr__(self, "speeds", tuple(map(float, speeds)))
 
 
 def ctc_loss(log_probs: Tensor, lengths: Tensor, targets: Sequence[Sequence[int]]) -> Tensor:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -15,6 +16,9 @@ from otoscope.errors import StudyError
 from otoscope.measures import registry
 
 __all__ = ["ProbeConfig", "RecogniserConfig", "StudyConfig"]
+
+MAX_NAME = 40
+"""Characters in a recogniser's name: the files of comparisons are named by two of them, within 255 bytes."""
 
 DEFAULT_MEASURES = ("cka", "cka-debiased", "cka-biased", "cca", "svcca", "pwcca")
 
@@ -48,8 +52,7 @@ class RecogniserConfig(_Strict):
         known = set(TrainingConfig.__dataclass_fields__)
         if unknown := sorted(set(self.training) - known):
             raise StudyError(f"training has no setting {', '.join(unknown)}; it has {', '.join(sorted(known))}")
-        changes = {k: tuple(v) if isinstance(v, list) else v for k, v in self.training.items()}
-        return TrainingConfig(**{**preset.__dict__, **changes})
+        return TrainingConfig(**{**preset.__dict__, **self.training})
 
 
 class ProbeConfig(_Strict):
@@ -58,29 +61,47 @@ class ProbeConfig(_Strict):
     splits: tuple[str, ...] = ("dev", "test")
     utterances: int = Field(default=300, ge=8)
 
+    @field_validator("splits")
+    @classmethod
+    def _unseen(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not value or len(set(value)) != len(value):
+            raise ValueError("expected one or more different splits")
+        if "train" in value:
+            raise ValueError("layers are compared on speech that was not trained on: leave train out")
+        return value
+
 
 class StudyConfig(_Strict):
     """A whole study.
 
-    `corpus` is "default" or a path; `recognisers` maps names to what to train; every recogniser is trained once with
-    each of `seeds`; `measures` are registered names.
+    `corpus` is "default", the name of a fetched corpus, or a path, made absolute where there is such a folder;
+    `recognisers` maps names to what to train; every recogniser is trained once with each of `seeds`; `measures` are
+    registered names.
     """
 
     title: str = ""
     corpus: str = "default"
     format: str | None = None
     recognisers: dict[str, RecogniserConfig]
-    seeds: tuple[int, ...] = (0,)
+    seeds: tuple[Annotated[int, Field(ge=0, lt=2**32)], ...] = (0,)
     measures: tuple[str, ...] = DEFAULT_MEASURES
     probe: ProbeConfig = ProbeConfig()
+
+    @field_validator("corpus")
+    @classmethod
+    def _corpus(cls, value: str) -> str:
+        return _resolved(value)
 
     @field_validator("recognisers")
     @classmethod
     def _names(cls, value: dict[str, RecogniserConfig]) -> dict[str, RecogniserConfig]:
         if not value:
             raise ValueError("name at least one recogniser")
-        if bad := [name for name in value if not name or any(c in name for c in "/\\:~ ") or name.startswith(".")]:
-            raise ValueError(f"a recogniser's name becomes a folder's: {bad} has characters that cannot be in one")
+        if bad := [name for name in value if not re.fullmatch(rf"(?!\.)[A-Za-z0-9._-]{{1,{MAX_NAME}}}", name)]:
+            raise ValueError(
+                f"a recogniser's name becomes a folder's: expected at most {MAX_NAME} of A-Z, a-z, 0-9, '.', '_' and "
+                f"'-', no '.' first, got {', '.join(map(repr, bad))}"
+            )
         return value
 
     @field_validator("measures")
@@ -88,6 +109,8 @@ class StudyConfig(_Strict):
     def _measures(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if unknown := [m for m in value if m not in registry.names()]:
             raise ValueError(f"no such measure: {', '.join(unknown)}. There are: {', '.join(registry.names())}")
+        if not value or len(set(value)) != len(value):
+            raise ValueError("expected one or more different measures")
         return value
 
     @model_validator(mode="after")
@@ -141,6 +164,34 @@ class StudyConfig(_Strict):
             raise StudyError(f"{path} is not TOML: {error}") from error
         return cls.of(**fields)
 
+    def training_differences(self, other: StudyConfig) -> list[str]:
+        """The fields in which two studies ask for different training: none where one can go on with the other's runs.
+
+        Compared is what is meant, not how it is written: recognisers by their sizes and training, with everything
+        that a preset fills in; seeds in any order; relative and absolute paths of one corpus. Title, measures and
+        probe set do not matter to training.
+
+        Returns:
+            Those of "corpus", "format", "recognisers" and "seeds" that differ, in this order.
+
+        Example:
+            >>> one = StudyConfig.default(recognisers=["lstm"], training={"epochs": 18, "speeds": (1.0,)})
+            >>> StudyConfig.default(recognisers=["lstm"], measures=["cka"]).training_differences(one)
+            []
+            >>> StudyConfig.default(recognisers=["lstm"], seeds=[0, 1]).training_differences(one)
+            ['seeds']
+        """
+        mine, others = self._trained(), other._trained()
+        return [name for name in mine if mine[name] != others[name]]
+
+    def _trained(self) -> dict[str, Any]:
+        return {
+            "corpus": _resolved(self.corpus),
+            "format": self.format,
+            "recognisers": {name: (r.model(), r.train()) for name, r in self.recognisers.items()},
+            "seeds": sorted(self.seeds),
+        }
+
     def toml(self) -> str:
         """The configuration as `study.toml`."""
         fields = self.model_dump(exclude={"recognisers"}, exclude_none=True)
@@ -148,14 +199,21 @@ class StudyConfig(_Strict):
         lines = [f"{key} = {_toml(value)}" for key, value in fields.items()]
         lines += ["", "[probe]", *(f"{key} = {_toml(value)}" for key, value in probe.items())]
         for name, recogniser in self.recognisers.items():
-            lines += ["", f"[recognisers.{json.dumps(name)}]"]
+            lines += ["", f"[recognisers.{_toml(name)}]"]
             lines += [f"{key} = {_toml(value)}" for key, value in recogniser.model_dump().items()]
         return "\n".join(lines) + "\n"
 
 
+def _resolved(corpus: str) -> str:
+    """The absolute path of a corpus folder; what is no folder here, such as a fetched corpus's name, as it is."""
+    path = Path(corpus).expanduser()
+    return str(path.resolve()) if corpus != "default" and path.exists() else corpus
+
+
 def _toml(value: Any) -> str:
     if isinstance(value, dict):
-        return "{ " + ", ".join(f"{json.dumps(k)} = {_toml(v)}" for k, v in value.items()) + " }" if value else "{}"
+        return "{ " + ", ".join(f"{_toml(k)} = {_toml(v)}" for k, v in value.items()) + " }" if value else "{}"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(_toml, value)) + "]"
-    return json.dumps(value, ensure_ascii=False)  # strings, numbers and booleans are written alike in both
+    # Strings, numbers and booleans are written alike in both, but for the one control character that JSON lets pass.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

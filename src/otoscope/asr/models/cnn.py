@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from otoscope.asr.models.common import Subsample, frame_mask
+from otoscope.asr.models.common import Subsample, check_sizes, frame_mask
+from otoscope.asr.settings import expect
 
 __all__ = ["Cnn", "CnnConfig"]
 
@@ -19,6 +20,11 @@ class CnnConfig:
     units: int = 256
     kernel: int = 11
     dropout: float = 0.15
+
+    def __post_init__(self) -> None:
+        check_sizes(blocks=self.blocks, units=self.units, kernel=self.kernel, dropout=self.dropout)
+        # An even kernel has no middle frame: input and output of a block would differ in length.
+        expect(self.kernel % 2 == 1, "kernel", self.kernel, "an odd number of frames")
 
 
 class Block(nn.Module):

@@ -5,10 +5,19 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-__all__ = ["STRIDE", "Subsample", "frame_mask", "strided"]
+from otoscope.asr.settings import expect, is_number, is_whole
+
+__all__ = ["STRIDE", "Subsample", "check_sizes", "frame_mask", "strided"]
 
 STRIDE = 4
 """Input frames to one output frame, in every reference recogniser: 40 ms at a frame shift of 10 ms."""
+
+
+def check_sizes(*, dropout: float, **sizes: int) -> None:
+    """Raises StudyError unless every size is a whole number of at least 1, and `dropout` a rate from 0 to below 1."""
+    for name, value in sizes.items():
+        expect(is_whole(value, 1), name, value, "a whole number of at least 1")
+    expect(is_number(dropout) and 0 <= dropout < 1, "dropout", dropout, "a rate of at least 0 and below 1")
 
 
 def frame_mask(lengths: Tensor, frames: int) -> Tensor:

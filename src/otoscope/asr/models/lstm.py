@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from otoscope.asr.models.common import Subsample
+from otoscope.asr.models.common import Subsample, check_sizes
 
 __all__ = ["Lstm", "LstmConfig"]
 
@@ -19,6 +19,9 @@ class LstmConfig:
     blocks: int = 4
     units: int = 256
     dropout: float = 0.3
+
+    def __post_init__(self) -> None:
+        check_sizes(blocks=self.blocks, units=self.units, dropout=self.dropout)
 
 
 class Block(nn.Module):

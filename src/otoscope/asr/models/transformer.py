@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from otoscope.asr.models.common import Subsample, frame_mask
+from otoscope.asr.models.common import Subsample, check_sizes, frame_mask
+from otoscope.asr.settings import expect
 
 __all__ = ["Transformer", "TransformerConfig"]
 
@@ -21,6 +22,13 @@ class TransformerConfig:
     heads: int = 4
     feed_forward: int = 768
     dropout: float = 0.1
+
+    def __post_init__(self) -> None:
+        sizes = {"blocks": self.blocks, "units": self.units, "heads": self.heads, "feed_forward": self.feed_forward}
+        check_sizes(**sizes, dropout=self.dropout)
+        # Rotary positions turn pairs of a head's features.
+        fits = self.units % (2 * self.heads) == 0
+        expect(fits, "heads", self.heads, f"a number that divides units = {self.units} into heads of even width")
 
 
 def rotation(frames: int, width: int) -> tuple[Tensor, Tensor]:
