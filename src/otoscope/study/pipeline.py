@@ -127,9 +127,7 @@ def _prepare_and_train(
 def _claim(place: StudyFolder, config: StudyConfig) -> None:
     """Writes `study.toml`, or checks that the one there asks for the same training."""
     if place.config.exists():
-        there = StudyConfig.read(place.config)
-        fixed = ("corpus", "format", "recognisers", "seeds")
-        if changed := [name for name in fixed if getattr(there, name) != getattr(config, name)]:
+        if changed := config.training_differences(StudyConfig.read(place.config)):
             raise StudyError(
                 f"{place.path} holds another study: {', '.join(changed)} differ from what is asked now. Choose another "
                 f"folder with --out, or run it as it was with --config {place.config}"
