@@ -22,7 +22,8 @@ import pytest
 import otoscope
 from otoscope import StudyConfig, errors
 from otoscope.asr import ARCHITECTURES, TrainingConfig
-from otoscope.cli.app import app, main
+from otoscope.cli import main
+from otoscope.cli.app import app
 from otoscope.measures import registry
 from otoscope.study import ProbeConfig, RecogniserConfig
 from otoscope.study.plan import Plan, RunPlan
