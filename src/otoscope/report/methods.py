@@ -29,13 +29,15 @@ _NOTES = (
     MethodNote(
         "cka",
         "Linear CKA, cross-utterance estimator",
-        "S(X,Y) = ‖Σᵤ XᵤᵀYᵤ‖² − Σᵤ ‖XᵤᵀYᵤ‖²;  CKA = S(X,Y) / √(S(X,X) S(Y,Y))",
+        "S(X,Y) = ‖Σᵤ XᵤᵀYᵤ‖² − Σᵤ ‖XᵤᵀYᵤ‖² − (Σᵤ |xᵤ|²)(Σᵤ |yᵤ|²) / (N² − Σᵤ nᵤ²);  CKA = S(X,Y) / √(S(X,X) S(Y,Y))",
         f"How alike two layers lay out the frames of speech, in inner products. {_INVARIANT_CKA} Only products "
-        "between frames of different utterances count (Xᵤ are the globally centred frames of utterance u), since "
-        "neighbouring frames resemble each other in any signal that moves slowly.",
+        "between frames of different utterances count (Xᵤ are the nᵤ globally centred frames of utterance u, xᵤ their "
+        "sum), since neighbouring frames resemble each other in any signal that moves slowly. The last term takes out "
+        "what estimating the mean from the same N frames adds.",
         "0 for unrelated layers, at any number of frames and units. It may read slightly below 0 by chance.",
-        "Needs many utterances. Directions of large variance weigh most, so that one strong component, or a few "
-        "utterances, can carry the value.",
+        "Needs many utterances, independent of one another: what a speaker or a channel brings to both layers counts. "
+        "Directions of large variance weigh most, so that one strong component, or a few utterances, can carry the "
+        "value.",
         f"{_KORNBLITH}; the sum over pairs of different utterances is Otoscope's own estimator.",
     ),
     MethodNote(
