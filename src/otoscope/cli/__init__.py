@@ -1,5 +1,5 @@
 """The command line: a thin layer over the Python API, same names, same defaults."""
 
-from otoscope.cli.app import main
+from otoscope.cli.entry import main
 
 __all__ = ["main"]

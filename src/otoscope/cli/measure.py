@@ -12,8 +12,9 @@ from cyclopts import Parameter
 
 from otoscope.asr import ReferenceRecogniser
 from otoscope.cli.progress import showing_progress
-from otoscope.cli.study import Json, Many
-from otoscope.corpora import check, load, summarise
+from otoscope.cli.study import AtLeastOne, Json, Many
+from otoscope.corpora import Corpus, check, load, summarise
+from otoscope.errors import CorpusError
 from otoscope.study import measure as measure_layers
 
 __all__ = ["layers", "measure"]
@@ -26,7 +27,7 @@ def measure(
     corpus: Annotated[str, Parameter(help='The speech to compare on: a corpus folder, or "default".')] = "default",
     format: Annotated[str | None, Parameter(help="The corpus layout, where it is not to be guessed.")] = None,
     split: Annotated[str | None, Parameter(help='Which split of it; "all" for all [test, where there is one].')] = None,
-    utterances: Annotated[int, Parameter(help="At most this many, spread over the split.")] = 300,
+    utterances: Annotated[int, AtLeastOne, Parameter(help="At most this many, spread over the split.")] = 300,
     measures: Annotated[tuple[str, ...], Many, Parameter(help="Similarity measures.")] = ("cka",),
     layers: Annotated[tuple[str, ...] | None, Many, Parameter(help="Layer names or globs [one a block].")] = None,
     out: Annotated[Path | None, Parameter(help="Also write the result as netCDF.")] = None,
@@ -34,13 +35,10 @@ def measure(
 ) -> None:
     """Compare every layer of a checkpoint with every other, or with those of another checkpoint."""
     with showing_progress() as progress:
-        speech = load(corpus, format=format)
-        speech = (
-            speech
-            if split == "all"
-            else speech.split(split or ("test" if "test" in speech.splits else speech.splits[0]))
+        speech = check(
+            _part(load(corpus, format=format), split),
+            progress=lambda done, total: progress("checking audio", done, total),
         )
-        speech = check(speech, progress=lambda done, total: progress("checking audio", done, total))
         if speech.problems:
             progress(f"problems, {summarise(speech.problems)}", 1, 1)
         found = measure_layers(
@@ -72,6 +70,19 @@ def layers(checkpoint: Path, *, json_: Json = False) -> None:
     for row in rows:
         stride = f"{1000 * row['stride']:.0f} ms"
         print(f"{row['name']:16} {row['kind']:12} {row['units']:6} {stride:>8} {row['parameters']:11}")
+
+
+def _part(speech: Corpus, split: str | None) -> Corpus:
+    """The split asked for, else test, else the first."""
+    if not speech.splits:
+        raise CorpusError(f"no utterance of the corpus {speech.name!r} can be used:\n{summarise(speech.problems)}")
+    if split == "all":
+        return speech
+    if split is not None and split not in speech.splits:
+        raise CorpusError(
+            f"the corpus {speech.name!r} has no split {split!r}; --split takes {', '.join(speech.splits)} or all"
+        )
+    return speech.split(split or ("test" if "test" in speech.splits else speech.splits[0]))
 
 
 def _plain(found: xr.Dataset) -> dict[str, object]:

@@ -17,6 +17,9 @@ from otoscope.measures import registry
 
 __all__ = ["ProbeConfig", "RecogniserConfig", "StudyConfig"]
 
+MIN_PROBE = 8
+"""Utterances that comparing layers takes at the least."""
+
 MAX_NAME = 40
 """Characters in a recogniser's name: the files of comparisons are named by two of them, within 255 bytes."""
 
@@ -59,7 +62,7 @@ class ProbeConfig(_Strict):
     """The utterances whose representations are compared: none of them trained on."""
 
     splits: tuple[str, ...] = ("dev", "test")
-    utterances: int = Field(default=300, ge=8)
+    utterances: int = Field(default=300, ge=MIN_PROBE)
 
     @field_validator("splits")
     @classmethod

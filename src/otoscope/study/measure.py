@@ -34,8 +34,11 @@ def measure(
     `corpus` is the speech they are compared on, at most `utterances` of it, spread over the corpus; `layers` are
     names or globs (default: one layer a block). Returns a Dataset with a variable for each of `measures`, dimensions
     `layer_x` and `layer_y`, the grid in seconds and the frames in its attributes. Raises StudyError for an empty
-    corpus, CaptureError for layers that are not there, MeasureError where the speech is too little for a measure.
+    corpus or `utterances` below 1, CaptureError for layers that are not there, MeasureError where the speech is too
+    little for a measure.
     """
+    if utterances < 1:
+        raise StudyError(f"layers are compared on at least 1 utterance, got utterances={utterances}")
     if not corpus.utterances:
         raise StudyError(f"the corpus {corpus.name!r} has no utterance to compare layers on: check --split")
     paths = {"x": checkpoint, **({"y": other} if other is not None else {})}

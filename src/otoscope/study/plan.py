@@ -16,9 +16,9 @@ from otoscope.asr import (
     ReferenceRecogniser,
 )
 from otoscope.asr.schedule import checkpoint_steps
-from otoscope.corpora import draw_splits, load
+from otoscope.corpora import Corpus, draw_splits, load
 from otoscope.measures import Moments, registry
-from otoscope.study.config import StudyConfig
+from otoscope.study.config import MIN_PROBE, StudyConfig
 from otoscope.study.cost import one_thread_seconds, step_seconds
 from otoscope.study.pipeline import available_cores
 
@@ -112,8 +112,21 @@ def plan_study(config: StudyConfig, *, workers: int | None = None) -> Plan:
         disk,
         workers,
         features + max(longest, total * seeds / workers),
-        tuple(_warnings(config, runs, probe_frames)),
+        (*_lacking(corpus, config, len(probe)), *_warnings(config, runs, probe_frames)),
     )
+
+
+def _lacking(corpus: Corpus, config: StudyConfig, probe: int) -> list[str]:
+    """What a study would be refused for: splits without utterances, too few to compare on."""
+    lacking = [split for split in ("train", "dev", "test") if not len(corpus.split(split))]
+    lines = [f"the study will be refused: no utterance in {', '.join(lacking)}"] if lacking else []
+    if probe < MIN_PROBE:
+        splits = ", ".join(config.probe.splits)
+        lines.append(
+            f"the study will be refused: {probe} utterances in the probe's splits ({splits}), at least {MIN_PROBE} are "
+            "needed; name more splits in [probe]"
+        )
+    return lines
 
 
 def _warnings(config: StudyConfig, runs: list[RunPlan], frames: int) -> list[str]:
