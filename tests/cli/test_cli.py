@@ -1,13 +1,16 @@
 """The command line as a user meets it: results on stdout, the rest on stderr, exit codes, JSON."""
 
+import io
 import json
+import shutil
 import subprocess
 import sys
 
 import pytest
 import xarray as xr
+from rich.console import Console
 
-from otoscope.cli import main
+from otoscope.cli import main, progress
 from otoscope.cli.app import app
 
 COMMANDS = ("study", "train", "measure", "report", "corpus", "layers", "show-versions")
@@ -56,6 +59,9 @@ def test_the_version(run):
     [
         (["studdy"], 2, "Unknown command"),
         (["study", "--epochs", "many"], 2, "--epochs"),
+        (["study", "--epochs", "0", "--dry-run"], 1, "epochs is 0; expected a whole number of at least 1"),
+        (["study", "--workers", "0"], 2, "Must be >= 1"),
+        (["measure", "a.safetensors", "--utterances", "0"], 2, "Must be >= 1"),
         (["train"], 2, "recogniser"),
         (["train", "rnn"], 2, "rnn"),
         (["study", "--config", "/nowhere/study.toml"], 1, "error: /nowhere/study.toml cannot be read"),
@@ -75,12 +81,40 @@ def test_a_mistake_is_one_clear_error_and_an_exit_code(run, arguments, code, sai
     assert "Traceback" not in err
 
 
-def test_a_config_file_says_all(run, tmp_path):
+@pytest.mark.parametrize(
+    "option",
+    [
+        ("--corpus", "x"),
+        ("--format", "tsv"),
+        ("--recognisers", "lstm"),
+        ("--size", "small"),
+        ("--seeds", "3", "4"),
+        ("--epochs", "3"),
+        ("--checkpoints", "3"),
+        ("--measures", "cka"),
+    ],
+    ids=lambda option: option[0],
+)
+def test_a_config_file_says_all(run, tmp_path, option):
     path = tmp_path / "study.toml"
     path.write_text('[recognisers.a]\narchitecture = "cnn"\n')
-    code, _, err = run("study", "--config", path, "--corpus", "x", "--epochs", 3)
+    code, _, err = run("study", "--config", path, *option, "--dry-run")
     assert code == 1
-    assert "--corpus, --epochs" in err
+    assert f"so {option[0]} cannot be given beside it" in err
+
+
+def test_a_studys_own_config_goes_on_in_its_folder(run, finished_study, tmp_path, monkeypatch):
+    folder = tmp_path / "moved"
+    shutil.copytree(finished_study, folder)
+    (folder / "report.html").unlink(missing_ok=True)
+    monkeypatch.chdir(tmp_path)
+    code, out, err = run("study", "--config", "moved/study.toml", "--json")
+    assert code == 0, err
+    assert json.loads(out)["folder"] == "moved"
+    assert (folder / "report.html").exists()
+    assert not (tmp_path / "studies").exists()
+    state = "recognisers/cnn/seed0/state.safetensors"
+    assert (folder / state).stat().st_mtime == (finished_study / state).stat().st_mtime  # nothing was trained again
 
 
 def test_a_dry_run_says_what_will_run_and_writes_nothing(run, an4_subset, tmp_path, monkeypatch):
@@ -127,6 +161,72 @@ def test_train_scores_and_tells_where_the_checkpoint_is(run, an4_subset, tmp_pat
     assert {row["stride"] for row in layers["layers"]} == {0.04}
 
 
+def test_what_was_skipped_is_said_and_counted(run, an4_subset, tmp_path):
+    corpus = tmp_path / "corpus"
+    shutil.copytree(an4_subset, corpus, symlinks=True)
+    first = sorted(path for path in corpus.rglob("*") if path.is_symlink())[0]
+    first.unlink()
+    first.write_bytes(b"no audio")
+    options = ["--corpus", corpus, "--size", "small", "--epochs", 1, "--checkpoints", 2]
+    code, out, err = run("train", "cnn", *options, "--out", tmp_path / "t", "--json")
+    assert code == 0, err
+    assert json.loads(out)["skipped_utterances"] == 1
+    assert first.stem in err
+    code, out, err = run("study", "--config", tmp_path / "t" / "study.toml", "--json")
+    assert code == 0, err
+    assert json.loads(out)["skipped_utterances"] == 1
+    assert first.stem in err
+
+
+def test_a_dry_run_warns_of_what_the_study_would_refuse(run, an4_subset, tmp_path):
+    corpus = tmp_path / "corpus"
+    shutil.copytree(an4_subset, corpus, symlinks=True)
+    table = corpus / "transcripts.tsv"
+    header, *rows = table.read_text(encoding="utf-8").splitlines(keepends=True)
+    table.write_text(header + "".join([row for row in rows if row.endswith("\ttest\n")][:5]), encoding="utf-8")
+    code, out, _ = run("study", "--corpus", corpus, "--recognisers", "cnn", "--size", "small", "--dry-run", "--json")
+    assert code == 0
+    warned = "\n".join(json.loads(out)["warnings"])
+    assert "no utterance in train" in warned
+    assert "5 utterances in the probe's splits (dev, test), at least 8 are needed" in warned
+
+
+def test_what_the_system_refuses_is_one_line(run, an4_subset, tmp_path):
+    occupied = tmp_path / "a-file"
+    occupied.write_text("")
+    code, out, err = run("study", "--corpus", an4_subset, "--size", "small", "--out", occupied / "study")
+    assert (code, out) == (1, "")
+    assert err.startswith(f"error: {occupied}")
+    assert "Not a directory" in err
+    assert len(err.splitlines()) == 1
+
+
+def test_ctrl_c_is_heard_while_the_commands_load():
+    script = """
+import sys
+
+class Interrupted:
+    def find_spec(self, name, path=None, target=None):
+        if name == "otoscope.cli.app":
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Interrupted())
+from otoscope.cli import main
+main(["--version"])
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 130
+    assert done.stderr.splitlines() == ["interrupted. What is finished is kept: the same command goes on from there."]
+
+
+def test_progress_on_a_terminal_takes_any_text(monkeypatch):
+    screen = io.StringIO()
+    monkeypatch.setattr(progress, "Console", lambda **_: Console(file=screen, force_terminal=True, width=100))
+    with progress._bars() as show:
+        show("checking audio, /corpus/[/x]/[bold]a.wav", 1, 2)
+    assert "/corpus/[/x]/[bold]a.wav" in screen.getvalue()
+
+
 def test_layers_as_a_table(run, checkpoint):
     code, out, _ = run("layers", checkpoint)
     assert code == 0
@@ -157,6 +257,22 @@ def test_measure_two_checkpoints_by_several_measures(run, checkpoint, finished_s
     assert "no layer matches 'encoder.*'" in err
 
 
+def test_measure_names_the_splits_there_are(run, checkpoint, an4_subset, tmp_path):
+    code, _, err = run("measure", checkpoint, "--corpus", an4_subset, "--split", "nosuch")
+    assert code == 1
+    assert "has no split 'nosuch'; --split takes train, test or all" in err
+
+
+def test_measure_says_why_no_utterance_is_left(run, an4_subset, tmp_path):
+    audio = next(path for path in an4_subset.rglob("*") if path.is_symlink())
+    for name, content in {"wav.scp": f"a {audio}\n", "text": "", "utt2spk": "a s\n"}.items():
+        (tmp_path / name).write_text(content)
+    code, _, err = run("measure", "any.safetensors", "--corpus", tmp_path)
+    assert code == 1
+    assert "can be used:\n1 skipped, unreadable: a (" in err
+    assert "/text does not list it" in err
+
+
 def test_a_corpus_is_listed_and_checked(run, an4_subset):
     code, out, _ = run("corpus", "list", "--json")
     assert code == 0
@@ -171,8 +287,6 @@ def test_a_corpus_is_listed_and_checked(run, an4_subset):
 
 
 def test_the_report_is_written_anew(run, finished_study, tmp_path):
-    import shutil
-
     folder = tmp_path / "copy"
     shutil.copytree(finished_study, folder)
     code, out, err = run("report", folder)

@@ -1,6 +1,6 @@
 """Where the command line begins: what is caught, what is said of it, the exit codes.
 
-Imports next to nothing: the libraries take a second or more to load, and Ctrl-C must be heard in that time too.
+Loads the commands inside `main`, where Ctrl-C is heard. What `import otoscope` itself loads comes before it.
 """
 
 from __future__ import annotations
