@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -172,7 +173,9 @@ def test_what_was_skipped_is_said_and_counted(run, an4_subset, tmp_path):
     assert code == 0, err
     assert json.loads(out)["skipped_utterances"] == 1
     assert first.stem in err
-    code, out, err = run("study", "--config", tmp_path / "t" / "study.toml", "--json")
+    config = tmp_path / "t" / "study.toml"
+    config.write_text(re.sub("measures = .*", 'measures = ["cka"]', config.read_text()))  # the others take longer
+    code, out, err = run("study", "--config", config, "--json")
     assert code == 0, err
     assert json.loads(out)["skipped_utterances"] == 1
     assert first.stem in err
