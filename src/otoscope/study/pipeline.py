@@ -126,12 +126,11 @@ def _prepare_and_train(
 
 def _claim(place: StudyFolder, config: StudyConfig) -> None:
     """Writes `study.toml`, or checks that the one there asks for the same training."""
-    if place.config.exists():
-        if changed := config.training_differences(StudyConfig.read(place.config)):
-            raise StudyError(
-                f"{place.path} holds another study: {', '.join(changed)} differ from what is asked now. Choose another "
-                f"folder with --out, or run it as it was with --config {place.config}"
-            )
+    if place.config.exists() and (changed := config.training_differences(StudyConfig.read(place.config))):
+        raise StudyError(
+            f"{place.path} holds another study: {', '.join(changed)} differ from what is asked now. Choose another "
+            f"folder with --out, or run it as it was with --config {place.config}"
+        )
     for left in place.path.rglob(".*.tmp"):  # by a process that was killed; nobody else writes while we hold the lock
         left.unlink(missing_ok=True)
     write_text(place.config, config.toml())

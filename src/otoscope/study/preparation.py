@@ -14,7 +14,7 @@ from otoscope.asr import FRAME_SHIFT_SECONDS, STRIDE, CharacterTokens, FeatureSt
 from otoscope.corpora import Corpus, Problem, check, default_corpus, draw_splits, load, read_audio
 from otoscope.errors import StudyError
 from otoscope.files import file_hash
-from otoscope.study.config import StudyConfig
+from otoscope.study.config import MIN_PROBE, StudyConfig
 
 __all__ = ["Speech", "build_features", "load_speech"]
 
@@ -89,10 +89,10 @@ def _probe(corpus: Corpus, config: StudyConfig) -> tuple[str, ...]:
             f"its splits are {', '.join(corpus.splits)}: change [probe] splits"
         )
     ids = sorted(u.id for split in config.probe.splits for u in corpus.split(split))
-    if len(ids) < 8:
+    if len(ids) < MIN_PROBE:
         raise StudyError(
             f"the probe set has {len(ids)} utterances (splits {', '.join(config.probe.splits)}); comparing layers "
-            "across utterances takes at least 8: name more splits in [probe]"
+            f"across utterances takes at least {MIN_PROBE}: name more splits in [probe]"
         )
     draw = np.random.default_rng(0).permutation(len(ids))[: config.probe.utterances]
     return tuple(ids[i] for i in sorted(draw))
