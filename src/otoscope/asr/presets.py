@@ -30,15 +30,15 @@ def _quick(epochs: int) -> TrainingConfig:
 # `small` is for the embedded corpus and first looks: minutes on two cores. `base` is for an hour or so of speech.
 PRESETS: Mapping[str, Mapping[str, Preset]] = {
     "cnn": {
-        "small": Preset(CnnConfig(blocks=5, units=160, kernel=9, dropout=0.1), _quick(epochs=20)),
+        "small": Preset(CnnConfig(blocks=5, units=160, kernel=9, dropout=0.1), _quick(epochs=16)),
         "base": Preset(CnnConfig(), TrainingConfig()),
     },
     "lstm": {
-        "small": Preset(LstmConfig(blocks=3, units=128, dropout=0.1), _quick(epochs=18)),
+        "small": Preset(LstmConfig(blocks=3, units=128, dropout=0.1), _quick(epochs=16)),
         "base": Preset(LstmConfig(), TrainingConfig(epochs=30)),
     },
     "transformer": {
-        "small": Preset(TransformerConfig(blocks=4, units=144, feed_forward=576), _quick(epochs=18)),
+        "small": Preset(TransformerConfig(blocks=4, units=144, feed_forward=576), _quick(epochs=16)),
         "base": Preset(TransformerConfig(), TrainingConfig()),
     },
 }
