@@ -178,7 +178,7 @@ class StudyConfig(_Strict):
             Those of "corpus", "format", "recognisers" and "seeds" that differ, in this order.
 
         Example:
-            >>> one = StudyConfig.default(recognisers=["lstm"], training={"epochs": 18, "speeds": (1.0,)})
+            >>> one = StudyConfig.default(recognisers=["lstm"], training={"epochs": 16, "speeds": (1.0,)})
             >>> StudyConfig.default(recognisers=["lstm"], measures=["cka"]).training_differences(one)
             []
             >>> StudyConfig.default(recognisers=["lstm"], seeds=[0, 1]).training_differences(one)
