@@ -31,7 +31,7 @@ FIGURES = ("wer", "within-cka", "to_final-cka", "across-cka", "baselines-cka")
 def study(folder: Path) -> None:
     corpora = Path(os.environ.get("OTOSCOPE_CORPORA", ROOT.parent / "shared" / "corpora"))
     command = [sys.executable, "-m", "otoscope", "study", "--corpus", os.path.relpath(corpora / "an4"), "--out"]
-    subprocess.run([*command, str(folder)], check=True)
+    subprocess.run([*command, os.path.relpath(folder)], check=True)  # a report names no path of one machine
 
 
 def off_diagonal(matrix: Any) -> float:
