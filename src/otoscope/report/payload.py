@@ -20,7 +20,7 @@ Payload = dict[str, Any]
 def build_payload(results: Results) -> Payload:
     """Every matrix and curve of a study as nested lists under run, measure and step.
 
-    Values are rounded to four decimals, null levels to three; None stands for a value that was not computed.
+    Similarities are rounded to four decimals, null levels to three; None stands for a value that was not computed.
     """
     measures = results.measures
     payload: Payload = {
@@ -129,7 +129,8 @@ def _run(results: Results, run: str) -> Payload:
         "layers": layers,
         "labels": short_names(layers),
         "steps": list(results.steps(run)),
-        **{str(name): _numbers(values.values.tolist()) for name, values in scores.items()},
+        # Rounded once more when shown, to a tenth of a percent: rounding twice could turn 12.549 % into 12.6 %.
+        **{str(name): _numbers(values.values.tolist(), decimals=9) for name, values in scores.items()},
         **{str(name): _numbers(values.values.tolist()) for name, values in training.items()},
     }
 

@@ -36,7 +36,7 @@ def score_points(folder: StudyFolder) -> list[dict[str, Any]]:
 
 def _point(about: dict[str, str], quantity: str, split: str, step: float, time: float, value: float) -> dict[str, Any]:
     seconds = round(time, 1) if math.isfinite(time) else None
-    known = round(value, 4) if math.isfinite(value) else None
+    known = round(value, 9) if math.isfinite(value) else None
     return {**about, "quantity": quantity, "split": split, "step": round(step), "seconds": seconds, "value": known}
 
 
