@@ -88,3 +88,11 @@ def test_the_whole_future_reaches_the_first_frame_of_the_lstm():
     changed = features.clone()
     changed[0, -1] += 5
     assert not torch.equal(module(features, lengths)[0][0, 0], module(changed, lengths)[0][0, 0])
+
+
+def test_equal_recognisers_are_equal_files(recogniser, tmp_path):
+    """What a killed run writes again must be the same to the byte: a study knows checkpoints by their hash."""
+    files = [tmp_path / f"{i}.safetensors" for i in range(8)]
+    for path in files:
+        recogniser.save(path)
+    assert len({path.read_bytes() for path in files}) == 1

@@ -24,6 +24,9 @@ __all__ = ["ReferenceRecogniser"]
 
 FORMAT = "otoscope-recogniser-1"
 
+KEY = "recogniser"
+"""The one key of the metadata: with several, safetensors writes them in random order, and equal files would differ."""
+
 
 class ReferenceRecogniser:
     """A CNN, LSTM or Transformer with its tokens; `frame_shift` is that of the log-mel features, 10 ms."""
@@ -73,18 +76,18 @@ class ReferenceRecogniser:
         about = {
             "format": FORMAT,
             "architecture": self.architecture,
-            "config": json.dumps(sizes(self.config)),
-            "tokens": json.dumps(self.tokens.characters),
-            "step": str(self.step),
+            "config": sizes(self.config),
+            "tokens": self.tokens.characters,
+            "step": self.step,
         }
-        save_tensors(path, {k: v.contiguous() for k, v in self._module.state_dict().items()}, about)
+        save_tensors(path, {k: v.contiguous() for k, v in self._module.state_dict().items()}, {KEY: json.dumps(about)})
 
     @classmethod
     def load(cls, path: Path) -> ReferenceRecogniser:
         """Reads what `save` wrote. Raises TrainingError for anything else."""
         try:
             with safe_open(str(path), framework="pt") as file:
-                about: dict[str, Any] = file.metadata() or {}
+                about: dict[str, Any] = json.loads((file.metadata() or {}).get(KEY, "{}"))
                 weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no mapping)
         except (OSError, SafetensorError) as error:
             raise TrainingError(f"{path} cannot be read as a safetensors checkpoint: {error}") from error
@@ -93,9 +96,9 @@ class ReferenceRecogniser:
                 f"{path} is a safetensors file, but not a checkpoint of an Otoscope recogniser: its metadata says "
                 f"format {about.get('format')!r}, expected {FORMAT!r}"
             )
-        config = ARCHITECTURES[about["architecture"]].config(**json.loads(about["config"]))
+        config = ARCHITECTURES[about["architecture"]].config(**about["config"])
         with torch.random.fork_rng():  # building draws weights that are replaced at once: leave the generator alone
-            recogniser = cls(config, CharacterTokens(tuple(json.loads(about["tokens"]))), step=int(about["step"]))
+            recogniser = cls(config, CharacterTokens(tuple(about["tokens"])), step=about["step"])
         recogniser.module.load_state_dict(weights)
         recogniser.module.eval()
         return recogniser
