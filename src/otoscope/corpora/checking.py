@@ -58,8 +58,7 @@ def check(
 ) -> Corpus:
     """Decode every file, normalise every transcript, and keep what a recogniser can be trained or tested on.
 
-    Use it once after `load`, before anything long. It reads all audio: on one core, about a second for each hour of
-    FLAC, four for Opus.
+    Use it once after `load`, before anything long. It reads all audio, on every core.
 
     Args:
         corpus: utterances as an importer gave them.

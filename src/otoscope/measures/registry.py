@@ -21,14 +21,12 @@ class Measure:
         compute: from the moments and two of its layers' names to the result.
         symmetric: whether exchanging the layers leaves the value as it is.
         needs: the least data it takes, in words.
-        needs_utterances: whether the moments must keep utterances apart.
     """
 
     name: str
     compute: Callable[[Moments, str, str], Similarity]
     symmetric: bool = True
     needs: str = ""
-    needs_utterances: bool = False
 
 
 _measures: dict[str, Measure] = {}
