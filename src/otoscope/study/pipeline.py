@@ -142,27 +142,31 @@ def _train(
     train, dev = speech.texts("train"), speech.texts("dev")
     tasks = {}
     runs = run_names(config)
-    for run in _longest_first(config, speech) if workers < len(runs) else runs:
-        name, seed = runs[run]
+    for run, (name, seed) in runs.items():
         model, training = config.recognisers[name].model(), config.recognisers[name].train()
         _claim_run(place.run(run), {"model": asdict(model), "training": asdict(training), "seed": seed})
-        tasks[run] = (_train_one, (place.run(run), model, speech.tokens, store.path, train, dev, training, seed))
-    _, failures = run_all(tasks, workers=workers, poll=lambda _done: _show_training(place, config, show))
-    _raise(failures, "training", place)
+        if not is_finished(place.run(run)):
+            tasks[run] = (_train_one, (place.run(run), model, speech.tokens, store.path, train, dev, training, seed))
+    if workers < len(tasks):
+        tasks = {run: tasks[run] for run in _longest_first(list(tasks), config, speech)}
+    if tasks:
+        _, failures = run_all(tasks, workers=workers, poll=lambda _done: _show_training(place, config, show))
+        _raise(failures, "training", place)
     if short := [run for run in runs if not is_finished(place.run(run))]:
         raise StudyError(f"training of {', '.join(short)} ended before its last checkpoint: run the same command again")
 
 
-def _longest_first(config: StudyConfig, speech: Speech) -> list[str]:
+def _longest_first(unfinished: Sequence[str], config: StudyConfig, speech: Speech) -> list[str]:
     """The runs, those that take longest to train first, so that no worker is left with one at the end."""
+    runs = run_names(config)
     seconds = {}
-    for name, recogniser in config.recognisers.items():
+    for name in {runs[run][0] for run in unfinished}:
+        recogniser = config.recognisers[name]
         training = recogniser.train()
         with torch.random.fork_rng():
             update, _ = step_seconds(ReferenceRecogniser(recogniser.model(), speech.tokens), training.batch_seconds)
         seconds[name] = update * training.epochs / training.batch_seconds
-    runs = run_names(config)
-    return sorted(runs, key=lambda run: -seconds[runs[run][0]])
+    return sorted(unfinished, key=lambda run: -seconds[runs[run][0]])
 
 
 def _claim_run(folder: Path, asked: dict[str, Any]) -> None:
@@ -192,8 +196,7 @@ def _train_one(
     config: TrainingConfig,
     seed: int,
 ) -> None:
-    if not is_finished(folder):
-        Training(folder, model, tokens, FeatureStore(store), train, dev, config, seed).run()
+    Training(folder, model, tokens, FeatureStore(store), train, dev, config, seed).run()
 
 
 def _show_training(place: StudyFolder, config: StudyConfig, show: Progress) -> None:
