@@ -14,7 +14,7 @@ from torch import Tensor
 
 from otoscope.errors import OtoscopeError
 
-__all__ = ["file_hash", "save_tensors", "write_text", "written_whole"]
+__all__ = ["file_hash", "save_tensors", "write_bytes", "write_text", "written_whole"]
 
 
 @contextmanager
@@ -32,10 +32,16 @@ def written_whole(path: Path) -> Iterator[Path]:
         raise
 
 
-def write_text(path: Path, text: str) -> None:
-    """Writes UTF-8 text, whole or not at all."""
+def write_bytes(path: Path, content: bytes) -> Path:
+    """Writes bytes, whole or not at all, and returns `path`."""
     with written_whole(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_bytes(content)
+    return path
+
+
+def write_text(path: Path, text: str) -> Path:
+    """Writes UTF-8 text, whole or not at all, and returns `path`."""
+    return write_bytes(path, text.encode())
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, str] | None = None) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,13 +9,14 @@ from typing import Any, Literal
 
 import vl_convert
 
+from otoscope.files import write_bytes
 from otoscope.report.curves import layer_spec, score_spec
 from otoscope.report.matrices import fill_matrix, matrix_spec
 from otoscope.report.payload import Payload, curve_points, default_pairs, default_runs, matrix_cells
 from otoscope.report.specs import Spec, grid, with_rows
 from otoscope.report.text import rate
 
-__all__ = ["write_atomically", "write_figures"]
+__all__ = ["write_figures"]
 
 COLUMNS = 3
 AXES: tuple[Literal["step", "time"], ...] = ("step", "time")
@@ -35,21 +35,9 @@ def write_figures(folder: Path, payload: Payload, scores: Sequence[dict[str, Any
     for name, charts in _figures(payload, scores):
         svg = vl_convert.vegalite_to_svg(grid(charts, columns=COLUMNS))
         stem = re.sub(r"[^\w.-]+", "_", name)
-        written.append(write_atomically(folder / f"{stem}.svg", svg.encode()))
-        written.append(write_atomically(folder / f"{stem}.png", vl_convert.svg_to_png(svg, scale=2)))
+        written.append(write_bytes(folder / f"{stem}.svg", svg.encode()))
+        written.append(write_bytes(folder / f"{stem}.png", vl_convert.svg_to_png(svg, scale=2)))
     return written
-
-
-def write_atomically(path: Path, content: bytes) -> Path:
-    """Write a file so that a reader sees either the old one or the whole new one."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        part.write_bytes(content)
-        os.replace(part, path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
-    return path
 
 
 def _figures(payload: Payload, scores: Sequence[dict[str, Any]]) -> Iterator[tuple[str, list[Spec]]]:

@@ -12,9 +12,10 @@ import jinja2
 import markupsafe
 import vl_convert
 
+from otoscope.files import write_bytes
 from otoscope.report.curves import layer_spec, score_spec
 from otoscope.report.facts import corpus_problems, run_facts, study_facts
-from otoscope.report.figures import AXES, CURVES, SCORES, write_atomically, write_figures
+from otoscope.report.figures import AXES, CURVES, SCORES, write_figures
 from otoscope.report.folder import StudyFolder
 from otoscope.report.matrices import matrix_spec
 from otoscope.report.methods import method_notes
@@ -43,7 +44,7 @@ def write_report(folder: Path | str) -> Path:
     payload = build_payload(study.results)
     scores = score_points(study)
     write_figures(study.path / "figures", payload, scores)
-    return write_atomically(study.path / "report.html", _page(study, payload, scores).encode())
+    return write_bytes(study.path / "report.html", _page(study, payload, scores).encode())
 
 
 def _page(study: StudyFolder, payload: Payload, scores: list[dict[str, Any]]) -> str:

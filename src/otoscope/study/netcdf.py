@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 
 import xarray as xr
 
 from otoscope.errors import StudyError
+from otoscope.files import written_whole
 from otoscope.study.rows import SCHEMA_VERSION, VARIABLES
 
 __all__ = ["read_dataset", "write_dataset"]
@@ -23,15 +22,8 @@ def write_dataset(dataset: xr.Dataset, path: Path | str) -> Path:
         for name, v in dataset.variables.items()
         if v.size
     }
-    handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
-    os.close(handle)
-    try:
+    with written_whole(target) as temporary:
         dataset.to_netcdf(temporary, engine="h5netcdf", encoding=encoding)
-        _keep_usual_mode(temporary)
-        os.replace(temporary, target)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
     return target
 
 
@@ -60,10 +52,3 @@ def read_dataset(path: Path | str) -> xr.Dataset:
             "Run `otoscope study` on the folder again, or use the version that wrote it."
         )
     return dataset
-
-
-def _keep_usual_mode(path: str) -> None:
-    """Give a temporary file, made for its owner only, the mode that other new files get."""
-    mask = os.umask(0)
-    os.umask(mask)
-    os.chmod(path, 0o666 & ~mask)
