@@ -12,7 +12,6 @@ from .data import index_of, normal, related, rotation
 
 LENGTHS = [60, 90, 50, 100]
 FRAMES = sum(LENGTHS)
-INVERTIBLE = {"cca"}  # unchanged by any invertible map; the others by rotation and scale
 
 every_measure = pytest.mark.parametrize("name", names())
 
@@ -27,9 +26,11 @@ def value(name, x, y, utterances=LENGTHS):
 def test_rotation_scale_and_shift(name, seed, p, q, scale):
     x, y = related(FRAMES, p, q, seed=seed)
     base = value(name, x, y)
-    turned = x @ rotation(p, seed), y @ rotation(q, seed + 1)
-    # PWCCA weighs by the units of x, so only y may turn.
-    assert value(name, x if name == "pwcca" else turned[0], turned[1]) == pytest.approx(base, abs=1e-9)
+    turns = [level in ("rotation", "invertible") for level in get(name).invariance]
+    turned = [
+        z @ rotation(len(z.T), seed + k) if turn else z for k, (z, turn) in enumerate(zip((x, y), turns, strict=True))
+    ]
+    assert value(name, *turned) == pytest.approx(base, abs=1e-9)
     assert value(name, x * scale, y * -scale) == pytest.approx(base, abs=1e-9)
     assert value(name, x * scale + 1000 * scale, y - 5) == pytest.approx(base, abs=1e-8)
 
@@ -49,11 +50,14 @@ def test_range_symmetry_and_order(name, seed, p, q):
     assert value(name, x[:, columns], y) == pytest.approx(base, abs=1e-9)
 
 
-@pytest.mark.parametrize("name", sorted(INVERTIBLE))
+@every_measure
 def test_invertible_maps(name):
     x, y = related(FRAMES, 8, 6)
     maps = normal(8, 8, seed=3) * torch.logspace(-3, 3, 8, dtype=torch.float64), normal(6, 6, seed=4)
-    assert value(name, x @ maps[0], y @ maps[1]) == pytest.approx(value(name, x, y), abs=1e-8)
+    mapped = [
+        z @ m if level == "invertible" else z for z, m, level in zip((x, y), maps, get(name).invariance, strict=True)
+    ]
+    assert value(name, *mapped) == pytest.approx(value(name, x, y), abs=1e-8)
 
 
 @every_measure

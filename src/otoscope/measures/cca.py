@@ -89,4 +89,11 @@ def check_enough_frames(
     )
 
 
-register(Measure("cca", compute, needs="more frames than r_x + r_y, the ranks of the two layers"))
+register(
+    Measure(
+        "cca",
+        compute,
+        needs="more frames than r_x + r_y, the ranks of the two layers",
+        invariance=("invertible", "invertible"),
+    )
+)

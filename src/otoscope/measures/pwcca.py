@@ -90,4 +90,12 @@ def _principal_among_equal(U: torch.Tensor, correlations: torch.Tensor, onto: to
     return turned
 
 
-register(Measure("pwcca", compute, symmetric=False, needs="more frames than r_x + r_y, the ranks of the two layers"))
+register(
+    Measure(
+        "pwcca",
+        compute,
+        symmetric=False,
+        needs="more frames than r_x + r_y, the ranks of the two layers",
+        invariance=("permutation", "invertible"),
+    )
+)

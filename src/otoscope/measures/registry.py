@@ -4,29 +4,44 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, Literal
 
 from otoscope.errors import MeasureError
-from otoscope.measures.moments import Moments
 from otoscope.measures.result import Similarity
 
-__all__ = ["Measure", "get", "names", "register", "unregister"]
+__all__ = ["Invariance", "Measure", "get", "names", "register", "unregister"]
+
+
+Invariance = Literal["scale", "permutation", "rotation", "invertible"]
+"""What may be done to a layer without changing the value, each with all before it.
+
+"scale" is a factor for the whole layer and a constant shift of each unit, "permutation" an exchange of units,
+"rotation" an orthogonal map, "invertible" any invertible linear map.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """A similarity between two layers that follows from their moments.
+    """A comparison of two layers, from their moments or from samples of their frames.
 
     Arguments:
         name: what users call it.
-        compute: from the moments and two of its layers' names to the result.
+        compute: from the moments (or the samples) and two of their layers' names to the result.
         symmetric: whether exchanging the layers leaves the value as it is.
         needs: the least data it takes, in words.
+        invariance: what may be done to the first and to the second layer without changing the value.
+        distance: whether a larger value means less alike; a layer is then 0 from itself, and otherwise 1.
+        source: "moments" for what follows from one pass over any amount of speech, "samples" for what needs the
+            frames themselves.
     """
 
     name: str
-    compute: Callable[[Moments, str, str], Similarity]
+    compute: Callable[[Any, str, str], Similarity]
     symmetric: bool = True
     needs: str = ""
+    invariance: tuple[Invariance, Invariance] = ("rotation", "rotation")
+    distance: bool = False
+    source: Literal["moments", "samples"] = "moments"
 
 
 _measures: dict[str, Measure] = {}
