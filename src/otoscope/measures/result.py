@@ -27,6 +27,12 @@ class Similarity:
         estimator: which estimator of CKA, `None` for the CCA family.
         weighted_by: the layer that weighs in PWCCA, `None` elsewhere.
         correlations: the canonical correlations, largest first; `None` for CKA.
+        low: the lower end of the interval, `None` where none was asked for. Like the value, it is not clamped.
+        high: the upper end.
+        level: the interval's nominal coverage, e.g. 0.95.
+        standard_error: the standard deviation that the value would have over other speech of this amount.
+        p_value: how often layers that are unrelated give a value as extreme, from permutations.
+        interval: how `low` and `high` were found, e.g. `"jackknife"`; see docs/uncertainty.md.
 
     >>> import torch
     >>> from otoscope.measures import cka
@@ -47,6 +53,12 @@ class Similarity:
     estimator: str | None = None
     weighted_by: str | None = None
     correlations: npt.NDArray[np.float64] | None = field(default=None, repr=False, compare=False)
+    low: float | None = None
+    high: float | None = None
+    level: float | None = None
+    standard_error: float | None = None
+    p_value: float | None = None
+    interval: str | None = None
 
     def __float__(self) -> float:
         return self.value
