@@ -80,6 +80,15 @@ def test_any_order_and_grouping():
     assert_same((parts[0] + parts[3]) + (parts[4] + (parts[1] + parts[2])), whole)
 
 
+def test_what_was_added_can_be_taken_away():
+    views = layers()
+    whole, parts = Moments.of(views, utterances=LENGTHS), list(pieces(views))
+    assert_same(whole - parts[2], parts[0] + parts[1] + parts[3] + parts[4])
+    assert_same((whole - parts[0]) - parts[4], (parts[3] + parts[2]) + parts[1])
+    with pytest.raises(MeasureError, match="cannot remove 86 frames of 5 utterances from 20 frames of 1 utterances"):
+        parts[0] - whole
+
+
 @settings(max_examples=20, deadline=None)
 @given(st.lists(st.integers(1, 12), min_size=3, max_size=6), st.integers(0, 100), st.integers(1, 5))
 def test_merging_is_associative_and_commutative(lengths, seed, cut):

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import torch
 
 from otoscope.errors import MeasureError
-from otoscope.measures.blocks import LayerBlock, PairBlock
+from otoscope.measures.blocks import LayerBlock, PairBlock, Sums
 from otoscope.measures.checks import Array, check_lengths, check_values, check_views
 from otoscope.measures.chunk import read_chunk, sum_pairs
 from otoscope.measures.moments import Moments, Pair
@@ -82,26 +82,54 @@ class Accumulator:
 
     def add(self, other: Moments) -> None:
         """Add moments counted elsewhere, brought to this origin exactly."""
+        self._check_alike(other)
+        if not other.frames:
+            return
+        if not self._moments.frames:
+            self._moments = other.copy()
+            return
+        now = self._moments
+        for mine, theirs in self._moved(other):
+            mine.add_(theirs)
+        self._grow(other.frames, other.utterances, other.squares, now.origins, now.layers, now.blocks)
+
+    def remove(self, other: Moments) -> None:
+        """Take away moments that were added before, such as one block of a jackknife."""
+        self._check_alike(other)
+        now = self._moments
+        if other.frames > now.frames or (other.utterances or 0) > (now.utterances or 0):
+            raise MeasureError(
+                f"cannot remove {other.frames} frames of {other.utterances} utterances from {now.frames} frames of "
+                f"{now.utterances} utterances; remove only what was added before"
+            )
+        if not other.frames:
+            return
+        for mine, theirs in self._moved(other):
+            mine.sub_(theirs)
+        fewer = None if other.utterances is None else -other.utterances
+        self._grow(-other.frames, fewer, -other.squares, now.origins, now.layers, now.blocks)
+
+    def _moved(self, other: Moments) -> Iterator[tuple[Sums, Sums]]:
+        """Each block of this and the other's, counted from this origin."""
+        now = self._moments
+        m = {name: now.origins[name].to(o.device) - o for name, o in other.origins.items()}
+        for name, layer in other.layers.items():
+            yield now.layers[name], layer.moved(m[name], other.frames, other.squares)
+        for (x, y), block in other.blocks.items():
+            X, Y = other.layers[x], other.layers[y]
+            yield now.blocks[x, y], block.moved(m[x], m[y], X, Y, other.frames, other.squares)
+
+    def _check_alike(self, other: Moments) -> None:
         now = self._moments
         if dict(now.widths) != dict(other.widths) or set(now.pairs) != set(other.pairs):
             raise MeasureError(
-                f"moments of different layers cannot be added: {len(now.widths)} layers and {len(now.pairs)} pairs "
+                f"moments of different layers cannot be joined: {len(now.widths)} layers and {len(now.pairs)} pairs "
                 f"here, {len(other.widths)} and {len(other.pairs)} there, first difference {_difference(now, other)}"
             )
         if (now.utterances is None) != (other.utterances is None):
-            raise MeasureError("moments with utterances kept apart cannot be added to moments without; make both alike")
-        if not other.frames:
-            return
-        if not now.frames:
-            self._moments = other.copy()
-            return
-        m = {name: now.origins[name].to(o.device) - o for name, o in other.origins.items()}
-        for name, layer in other.layers.items():
-            now.layers[name].add_(layer.moved(m[name], other.frames, other.squares))
-        for (x, y), block in other.blocks.items():
-            X, Y = other.layers[x], other.layers[y]
-            now.blocks[x, y].add_(block.moved(m[x], m[y], X, Y, other.frames, other.squares))
-        self._grow(other.frames, other.utterances, other.squares, now.origins, now.layers, now.blocks)
+            raise MeasureError(
+                "moments with utterances kept apart cannot be joined to moments without; make both alike"
+            )
 
     def _grow(
         self,

@@ -17,7 +17,7 @@ from otoscope.measures.registry import Measure, register
 from otoscope.measures.result import Similarity
 from otoscope.measures.spectrum import check_varies, spectrum
 
-__all__ = ["Estimator", "cka", "compute"]
+__all__ = ["Estimator", "cka", "compute", "similarity_sum"]
 
 Estimator = Literal["cross-utterance", "debiased", "biased"]
 
@@ -83,8 +83,7 @@ def compute(
     for name in (x, y):
         check_varies(moments, name)
     _check_amount(moments, chosen)
-    xx, yy = _self_similarity(moments, x, chosen), _self_similarity(moments, y, chosen)
-    xy = xx if x == y else _inner(moments, moments.pair(x, y), moments.layer(x), moments.layer(y), chosen)
+    xx, yy, xy = (similarity_sum(moments, *pair, chosen) for pair in ((x, x), (y, y), (x, y)))
     null = 0.0
     if chosen == "biased":
         traces = float(moments.layer(x).energy), float(moments.layer(y).energy)
@@ -100,6 +99,13 @@ def compute(
         utterances=moments.utterances,
         estimator=chosen,
     )
+
+
+def similarity_sum(moments: Moments, x: str, y: str, estimator: Estimator) -> float:
+    """S(x, y): the inner product of two layers' Gram matrices that the estimator goes by, as in `cka`."""
+    if x == y:
+        return _self_similarity(moments, x, estimator)
+    return _inner(moments, moments.pair(x, y), moments.layer(x), moments.layer(y), estimator)
 
 
 def _inner(moments: Moments, pair: PairBlock, x: LayerBlock, y: LayerBlock, estimator: Estimator) -> float:

@@ -26,6 +26,8 @@ class Moments:
     Formula: for each pair A = Σ x_s y_sᵀ, and the few sums beside it (`blocks.py`) from which the biased, debiased
     and cross-utterance CKA and the CCA family all follow exactly, centred with the exact global mean.
 
+    `-` takes away what was added before, exactly.
+
     Use it where activations come in pieces or from several processes: `zero`, `update` for each piece, `+` for
     pieces counted apart, in any order and grouping. For many pieces in one process `Accumulator` adds in place.
 
@@ -134,6 +136,15 @@ class Moments:
 
         total = Accumulator.of(self)
         total.add(other)
+        return total.take()
+
+    def __sub__(self, other: Moments) -> Moments:
+        if not isinstance(other, Moments):
+            return NotImplemented
+        from otoscope.measures.accumulator import Accumulator
+
+        total = Accumulator.of(self)
+        total.remove(other)
         return total.take()
 
     def pair(self, x: str, y: str) -> PairBlock:
