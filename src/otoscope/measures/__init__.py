@@ -8,12 +8,14 @@ from otoscope.measures.moments import Moments
 from otoscope.measures.pwcca import pwcca
 from otoscope.measures.registry import Measure, get, names, register
 from otoscope.measures.result import Similarity
+from otoscope.measures.samples import Samples
 from otoscope.measures.svcca import svcca
 
 __all__ = [
     "Accumulator",
     "Measure",
     "Moments",
+    "Samples",
     "Similarity",
     "cca",
     "cka",
