@@ -11,7 +11,7 @@ from otoscope.measures.folds import Folds
 from otoscope.measures.moments import Moments
 from otoscope.measures.registry import Measure, register
 from otoscope.measures.result import Similarity
-from otoscope.measures.samples import Samples, lengths_to_index
+from otoscope.measures.samples import Samples
 from otoscope.measures.spectrum import Spectrum, spectrum, whitened_cross
 from otoscope.measures.svd import left_svd
 
@@ -92,7 +92,8 @@ def _folds(samples: Samples, folds: int) -> Folds:
             "cca-held-out leaves whole utterances out and needs `utterances`: give each frame's utterance index or "
             "the list of lengths"
         )
-    index = lengths_to_index(samples.lengths)
+    # An index for each frame, since lengths of one frame each could be taken for one.
+    index = torch.repeat_interleave(torch.arange(len(samples.lengths)), torch.tensor(samples.lengths))
     return samples.cached(("folds", folds), lambda: Folds.of(samples.views, utterances=index, folds=folds))
 
 
