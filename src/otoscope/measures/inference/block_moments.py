@@ -8,8 +8,8 @@ from typing import Any
 
 from otoscope.errors import MeasureError
 from otoscope.measures.accumulator import Accumulator
-from otoscope.measures.checks import Array, Utterances, check_views, group_utterances
-from otoscope.measures.inference.grouping import BLOCKS, Label, assign, labels_of_utterances
+from otoscope.measures.checks import Array, Utterances, check_views
+from otoscope.measures.inference.grouping import BLOCKS, Label, place
 from otoscope.measures.moments import Moments, Pair
 
 __all__ = ["BlockMoments"]
@@ -70,21 +70,12 @@ class BlockMoments:
         """
         from otoscope.measures.inference.block_accumulator import BlockAccumulator
 
-        frames = check_views(views)
-        order, lengths = group_utterances(utterances, frames)
-        if order is not None:
-            views = {name: x[order] for name, x in views.items()}
-        names = (
-            list[Label](range(len(lengths)))
-            if clusters is None
-            else labels_of_utterances(clusters, lengths, None if order is None else order.tolist(), frames)
-        )
-        sizes = dict.fromkeys(names, 0)
-        for name, length in zip(names, lengths, strict=True):
-            sizes[name] += length
+        placed = place(utterances, clusters, check_views(views), blocks)
+        if placed.order is not None:
+            views = {name: x[placed.order] for name, x in views.items()}
         widths = {name: x.shape[1] for name, x in views.items()}
-        total = BlockAccumulator(widths, pairs=pairs, blocks=blocks, assignment=assign(sizes, blocks))
-        total.update(views, lengths, names)
+        total = BlockAccumulator(widths, pairs=pairs, blocks=blocks, assignment=placed.blocks)
+        total.update(views, placed.lengths, placed.names)
         kept = total.take()
         return kept if clusters is not None else cls(kept.blocks, {})
 
@@ -133,6 +124,11 @@ class BlockMoments:
     def sizes(self) -> tuple[int, ...]:
         """The frames of each block that holds speech."""
         return tuple(block.frames for block in self.parts)
+
+    def clusters_in(self, part: int) -> list[Label]:
+        """The labelled clusters in one of `parts`."""
+        used = [b for b, block in enumerate(self.blocks) if block.frames]
+        return [name for name, block in self.clusters.items() if block == used[part]]
 
     @property
     def total(self) -> Moments:

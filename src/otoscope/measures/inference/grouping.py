@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from otoscope.errors import MeasureError
-from otoscope.measures.checks import Utterances
+from otoscope.measures.checks import Utterances, group_utterances
 
-__all__ = ["BLOCKS", "Label", "assign", "check_blocks", "labels_of_utterances"]
+__all__ = ["BLOCKS", "Label", "Placed", "assign", "check_blocks", "place"]
 
 BLOCKS = 20  # a t quantile of 19 degrees of freedom is within 7 % of the normal one; more blocks cost more
 
@@ -49,17 +51,36 @@ def check_blocks(blocks: int) -> None:
         raise MeasureError(f"blocks is {blocks}; an interval takes at least 3, and {BLOCKS} are usual")
 
 
-def labels_of_utterances(
-    clusters: Utterances, utterances: Sequence[int], order: Sequence[int] | None, frames: int
-) -> list[Label]:
-    """Each utterance's cluster, from a label for each utterance or for each frame.
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """Where each utterance of whole layers goes.
 
-    Arguments:
-        clusters: the labels as the caller gave them.
-        utterances: the utterances' lengths in frames, as grouped.
-        order: the order of frames that grouped them, `None` where they were grouped already.
-        frames: the number of frames.
+    `order` brings each utterance's frames together (`None`: they are already), `lengths` are in frames, `names` the
+    utterances' clusters, `blocks` the clusters' blocks.
     """
+
+    order: npt.NDArray[np.intp] | None
+    lengths: list[int]
+    names: list[Label]
+    blocks: dict[Label, int]
+
+
+def place(utterances: Utterances, clusters: Utterances | None, frames: int, blocks: int) -> Placed:
+    """Utterances to blocks, by cluster; each utterance is a cluster where none are given."""
+    order, lengths = group_utterances(utterances, frames)
+    names: list[Label] = list(range(len(lengths)))
+    if clusters is not None:
+        names = _labels(clusters, lengths, order, frames)
+    sizes = dict.fromkeys(names, 0)
+    for name, length in zip(names, lengths, strict=True):
+        sizes[name] += length
+    return Placed(order, lengths, names, assign(sizes, blocks))
+
+
+def _labels(
+    clusters: Utterances, utterances: Sequence[int], order: npt.NDArray[np.intp] | None, frames: int
+) -> list[Label]:
+    """Each utterance's cluster, from a label for each utterance or for each frame."""
     given: Any = clusters.detach().cpu().numpy() if isinstance(clusters, torch.Tensor) else np.asarray(clusters)
     if given.ndim != 1 or given.dtype.kind not in "iuUS":
         raise MeasureError(
@@ -73,7 +94,7 @@ def labels_of_utterances(
             f"clusters has {len(given)} labels for {len(utterances)} utterances of {frames} frames; give one for "
             "each utterance or one for each frame"
         )
-    grouped = given if order is None else given[np.asarray(order)]
+    grouped = given if order is None else given[order]
     starts = np.cumsum([0, *utterances])
     found = [np.unique(grouped[a:b]) for a, b in pairwise(starts.tolist())]
     torn = next((u for u, labels in enumerate(found) if len(labels) > 1), None)

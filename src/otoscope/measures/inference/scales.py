@@ -1,0 +1,48 @@
+"""The scale on which a measure's errors are about normal, and how its bias falls with the amount of speech."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from otoscope.measures.registry import Measure
+
+__all__ = ["ROUGH", "Floats", "Scale", "scale_of"]
+
+Floats = npt.NDArray[np.float64]
+
+ROUGH = ("cca", "svcca", "pwcca", "cca-ridge", "paper-cca", "bures", "procrustes", "shape-distance")
+"""Measures built on singular values themselves, not on their squares.
+
+A singular value that is truly 0 is estimated as about 1/√n, so the bias of these falls only as 1/√n where layers share
+nothing in some directions, and as 1/n where they share something in all. Data do not tell which.
+"""
+
+CLOSE = 1e-9  # a value this close to the end of its range is at it but for rounding
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """A transformation and its inverse."""
+
+    to: Callable[[Floats], Floats]
+    back: Callable[[Floats], Floats]
+
+
+PLAIN = Scale(lambda v: v, lambda v: v)
+FISHER = Scale(np.arctanh, np.tanh)
+LOG = Scale(np.log, np.exp)
+
+
+def scale_of(measure: Measure, values: Floats) -> Scale:
+    """Fisher's z for what lies between −1 and 1, the logarithm for distances; the values as they are at the ends.
+
+    The interval then stays within the measure's range and is wider towards the middle. A layer compared with itself
+    reads 1 (or 0) in every block, where both scales are infinite: its interval is of width 0.
+    """
+    if measure.distance:
+        return LOG if values.min() > CLOSE else PLAIN
+    return FISHER if np.abs(values).max() < 1 - CLOSE else PLAIN
