@@ -83,8 +83,6 @@ class Resampler:
         s, t = (self._layers[name].total for name in pair)
         A, n = stacked.cross, self._tensor(self._frames)
         block = _weigh(stacked, self._tensor(weights))
-        assert block.spread is not None and block.cross_t is not None  # block moments keep utterances apart
-        assert block.cross_s is not None and block.within is not None
         # The copies' own Σ a_s b_s, centred as the whole will be.
         cross, norms, norm_y, norm_x = (
             torch.tensordot(c, v, 1) for v in (A, stacked.norms, stacked.norm_y, stacked.norm_x)
@@ -96,10 +94,10 @@ class Resampler:
         return replace(
             block,
             norms=block.norms + diagonal,
-            spread=block.spread + torch.tensordot(c * n, A, 1) + (s * c[:, None]).T @ t,
-            cross_t=block.cross_t + torch.einsum("b,bpq,bq->p", c, A, t),
-            cross_s=block.cross_s + torch.einsum("b,bpq,bp->q", c, A, s),
-            within=block.within + c @ (A * A).sum((1, 2)),
+            spread=_kept(block.spread) + torch.tensordot(c * n, A, 1) + (s * c[:, None]).T @ t,
+            cross_t=_kept(block.cross_t) + torch.einsum("b,bpq,bq->p", c, A, t),
+            cross_s=_kept(block.cross_s) + torch.einsum("b,bpq,bp->q", c, A, s),
+            within=_kept(block.within) + c @ (A * A).sum((1, 2)),
         )
 
     def _tensor(self, values: Sequence[int]) -> torch.Tensor:
@@ -132,6 +130,11 @@ def _together(values: Sequence[torch.Tensor | None]) -> torch.Tensor | None:
 def _weigh(stacked: S, weights: torch.Tensor) -> S:
     """The weighted sum over parts."""
     return type(stacked)(*(None if v is None else torch.tensordot(weights, v, 1) for v in stacked.tensors().values()))
+
+
+def _kept(value: torch.Tensor | None) -> torch.Tensor:
+    assert value is not None  # block moments keep utterances apart
+    return value
 
 
 def _dot(weights: Sequence[int], values: Sequence[int]) -> int:
