@@ -59,14 +59,14 @@ def aligned_cosine(moments: Moments, x: str, y: str) -> float:
     """‖X̃ᵀỸ‖_* / (‖X̃‖ ‖Ỹ‖): the cosine between two layers once one is rotated onto the other."""
     for name in (x, y):
         check_varies(moments, name)
+    if x == y:
+        return 1.0  # exactly: the distances take the root of what is missing to 1
     norms = math.sqrt(float(moments.layer(x).energy)) * math.sqrt(float(moments.layer(y).energy))
     return nuclear_norm(moments, x, y) / norms
 
 
 def nuclear_norm(moments: Moments, x: str, y: str) -> float:
-    """‖X̃ᵀỸ‖_*, worked out once for each pair; of a layer with itself it is the trace of its covariance."""
-    if x == y:
-        return float(moments.layer(x).energy)
+    """‖X̃ᵀỸ‖_*, worked out once for each pair."""
     key = ("nuclear", *sorted((x, y)))
     return moments.cached(key, lambda: float(singular_values(moments.pair(x, y).cross).sum()))
 
