@@ -11,6 +11,7 @@ from otoscope.errors import MeasureError
 from otoscope.measures.accumulator import Accumulator
 from otoscope.measures.checks import Array, check_lengths, check_values, check_views
 from otoscope.measures.inference.block_moments import BlockMoments
+from otoscope.measures.inference.combine import zeros_at
 from otoscope.measures.inference.grouping import BLOCKS, Label, check_blocks
 from otoscope.measures.moments import Pair
 
@@ -88,11 +89,16 @@ class BlockAccumulator:
                 f"clusters has {len(clusters)} labels for {len(counts)} utterances of {sum(counts)} frames; give one "
                 "for each utterance or one for each frame"
             )
+        fresh = not any(self._load)
         chosen = np.array([self._block_of(n, None if clusters is None else clusters[u]) for u, n in enumerate(counts)])
         for block in np.unique(chosen).tolist():
             held = chosen == block
             part = {name: _rows(x, held, counts) for name, x in views.items()}
             self._blocks[block].update(part, [n for n, here in zip(counts, held.tolist(), strict=True) if here])
+            if fresh:
+                # All blocks count from the first one's origin, so that their sums need no moving.
+                zero, fresh = zeros_at(self._blocks[block].moments()), False
+                self._blocks = [b if k == block else Accumulator.of(zero) for k, b in enumerate(self._blocks)]
 
     def take(self) -> BlockMoments:
         """What was added, without a copy: the accumulator gives its sums away and starts from nothing."""

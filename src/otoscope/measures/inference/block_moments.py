@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from otoscope.errors import MeasureError
-from otoscope.measures.accumulator import Accumulator
 from otoscope.measures.checks import Array, Utterances, check_views
+from otoscope.measures.inference.combine import sum_of
 from otoscope.measures.inference.grouping import BLOCKS, Label, place
 from otoscope.measures.moments import Moments, Pair
 
@@ -134,18 +134,17 @@ class BlockMoments:
     def total(self) -> Moments:
         """The moments of all speech, summed once."""
         if "total" not in self._cache:
-            self._cache["total"] = self.only(range(len(self.parts)))
+            self._cache["total"] = sum_of(self.parts or self.blocks[:1])
         total: Moments = self._cache["total"]
         return total
 
     def without(self, part: int) -> Moments:
         """The moments of all speech but one of `parts`."""
-        return self.total - self.parts[part]
+        return sum_of([self.total], [self.parts[part]])
 
     def only(self, chosen: Sequence[int]) -> Moments:
         """The moments of some of `parts`."""
-        parts = [self.parts[b] for b in chosen] or [self.blocks[0]]
-        total = Accumulator.of(parts[0])
-        for part in parts[1:]:
-            total.add(part)
-        return total.take()
+        held = set(chosen)
+        if 2 * len(held) > len(self.parts) and "total" in self._cache:
+            return sum_of([self.total], [part for b, part in enumerate(self.parts) if b not in held])
+        return sum_of([self.parts[b] for b in chosen] or [self.blocks[0]])

@@ -10,6 +10,7 @@ import torch
 
 from otoscope.measures.blocks import LayerBlock, PairBlock, Sums
 from otoscope.measures.inference.block_moments import BlockMoments
+from otoscope.measures.inference.combine import same_origin
 from otoscope.measures.moments import Moments, Pair
 
 __all__ = ["Resampler"]
@@ -107,6 +108,8 @@ class Resampler:
 
 def _at(part: Moments, like: Moments) -> tuple[dict[str, LayerBlock], dict[Pair, PairBlock]]:
     """The sums of `part`, counted from the origins of `like`."""
+    if same_origin(part, like):
+        return dict(part.layers), dict(part.blocks)
     m = {name: origin.to(part.origins[name].device) - part.origins[name] for name, origin in like.origins.items()}
     layers = {name: layer.moved(m[name], part.frames, part.squares) for name, layer in part.layers.items()}
     pairs = {

@@ -1,0 +1,54 @@
+"""Sums and differences of moments that are counted from one origin, without moving them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+
+from otoscope.measures.accumulator import Accumulator
+from otoscope.measures.moments import Moments
+
+__all__ = ["same_origin", "sum_of", "zeros_at"]
+
+
+def sum_of(parts: Sequence[Moments], less: Sequence[Moments] = ()) -> Moments:
+    """All of `parts` together, without those in `less`, which are among them."""
+    if not all(same_origin(parts[0], other) for other in (*parts[1:], *less)):
+        total = Accumulator.of(parts[0])
+        for part in parts[1:]:
+            total.add(part)
+        for part in less:
+            total.remove(part)
+        return total.take()
+    # Blocks of speech that were counted together have one origin: nothing needs to be moved.
+    made = parts[0].copy()
+    for part, sign in [*((p, 1) for p in parts[1:]), *((p, -1) for p in less)]:
+        for name, layer in part.layers.items():
+            (made.layers[name].add_ if sign > 0 else made.layers[name].sub_)(layer)
+        for pair, block in part.blocks.items():
+            (made.blocks[pair].add_ if sign > 0 else made.blocks[pair].sub_)(block)
+        made = replace(
+            made,
+            frames=made.frames + sign * part.frames,
+            utterances=None if made.utterances is None else made.utterances + sign * (part.utterances or 0),
+            squares=made.squares + sign * part.squares,
+        )
+    return made
+
+
+def same_origin(one: Moments, other: Moments) -> bool:
+    """Whether both count their frames from the same values."""
+    if one.origins.keys() != other.origins.keys() or one.widths != other.widths or one.pairs != other.pairs:
+        return False
+    return all(
+        o is other.origins[name] or (o.device == other.origins[name].device and torch.equal(o, other.origins[name]))
+        for name, o in one.origins.items()
+    )
+
+
+def zeros_at(like: Moments) -> Moments:
+    """No frames yet, to be counted from the origin of `like`."""
+    zero = Moments.zero(like.widths, pairs=like.pairs, utterances=like.utterances is not None)
+    return replace(zero, origins=like.origins)
