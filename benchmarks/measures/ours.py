@@ -1,0 +1,65 @@
+"""Our side, through the public interface: what is timed, and what it needs."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from benchmarks.measures.data import Case, Data, Floats
+
+import otoscope
+from otoscope.measures import registry
+
+__all__ = ["FAMILY", "INTERVALS", "MEASURES", "Values", "named", "prepared"]
+
+FAMILY = ("cka-biased", "cka-debiased", "cka", "cca", "svcca", "pwcca", "procrustes")
+"""All that one pass gives, as the issue of speed has it."""
+
+INTERVALS = "family with intervals"
+MEASURES = ("cka-biased", "cka-debiased", "cka", "cka-minibatch", "cca", "svcca", "pwcca", "bures", "family", INTERVALS)
+NEED_UTTERANCES = ("cka", "family", INTERVALS)
+JACKKNIFE_BLOCKS = 20
+
+Values = dict[str, npt.NDArray[np.float64]]
+
+
+def prepared(measure: str, data: Data) -> Callable[[], Values]:
+    """The call to be timed, of one measure or of the family, on a case's data."""
+    first, second = named(data.first, "a"), named(data.second, "b")
+    views = {name: torch.from_numpy(x) for name, x in {**first, **second}.items()}
+    rows, columns = (list(first), list(second)) if second else (None, None)
+    lengths = data.lengths if measure in NEED_UTTERANCES else None
+    wanted = [name for name in FAMILY if name in registry.names()] if measure.startswith("family") else [measure]
+    options: dict[str, object] = {}
+    if measure == INTERVALS:
+        options = _interval_options()
+    call = partial(otoscope.similarity, views, utterances=lengths, layers_x=rows, layers_y=columns, **options)
+
+    def run() -> Values:
+        found = call(measure=wanted)
+        return {name: found[name].values for name in wanted}
+
+    return run
+
+
+def _interval_options() -> dict[str, object]:
+    """How intervals are asked for: `similarity(..., intervals=20)`."""
+    if "intervals" not in inspect.signature(otoscope.similarity).parameters:
+        raise NotImplementedError("similarity has no option `intervals` yet")
+    return {"intervals": JACKKNIFE_BLOCKS}
+
+
+def named(layers: list[Floats], model: str) -> Mapping[str, Floats]:
+    """Layers by name."""
+    return {f"{model}{i}": x for i, x in enumerate(layers)}
+
+
+def small() -> Data:
+    """A few frames on which everything is loaded and every self-test made before time is taken."""
+    from benchmarks.measures.data import make
+
+    return make(Case("warm-up", 900, (12, 12, 12)), seed=1)
