@@ -12,7 +12,7 @@ import torch
 from otoscope.errors import MeasureError
 from otoscope.measures.checks import Array, Utterances, check_values, check_views, group_utterances
 
-__all__ = ["Samples"]
+__all__ = ["Samples", "lengths_to_index"]
 
 T = TypeVar("T")
 
