@@ -8,7 +8,6 @@ import torch
 
 from otoscope.errors import MeasureError
 from otoscope.measures.checks import Array, Utterances
-from otoscope.measures.kernels import squared_distances
 from otoscope.measures.moments import Moments
 from otoscope.measures.registry import Measure, register
 from otoscope.measures.result import Similarity
@@ -19,6 +18,7 @@ __all__ = ["MAX_ITEMS", "Comparison", "Dissimilarity", "compute", "rsa"]
 
 MAX_ITEMS = 2000  # two million pairs, 16 MB a layer
 PART = 1 << 16  # frames converted to float64 at a time
+ROUNDING = 1e-12  # relative to the largest
 LEAST = 4  # items; three have only three dissimilarities
 
 Dissimilarity = Literal["euclidean", "correlation", "cosine"]
@@ -166,11 +166,8 @@ def _direction(
 def _dissimilarities(name: str, items: torch.Tensor, dissimilarity: Dissimilarity) -> torch.Tensor:
     """Of all pairs of items, each once."""
     count, width = items.shape
-    upper = torch.ones(count, count, dtype=torch.bool).triu_(1)
     if dissimilarity == "euclidean":
-        items = items - items.mean(0)  # no distance changes, and offsets cost no digits
-        squares = (items**2).sum(1)
-        return squared_distances(items @ items.T, squares, squares).sqrt_()[upper]
+        return torch.pdist(items)  # from differences: equal items are exactly 0 apart
     if dissimilarity == "correlation":
         items = items - items.mean(1, keepdim=True)
     lengths = torch.linalg.vector_norm(items, dim=1, keepdim=True)
@@ -182,15 +179,15 @@ def _dissimilarities(name: str, items: torch.Tensor, dissimilarity: Dissimilarit
             "dissimilarity='euclidean'"
         )
     items = items / lengths
-    cosines: torch.Tensor = (items @ items.T)[upper]
+    cosines: torch.Tensor = (items @ items.T)[torch.ones(count, count, dtype=torch.bool).triu_(1)]
     return 1 - cosines
 
 
 def _average_ranks(values: torch.Tensor) -> torch.Tensor:
-    """Ranks from 1; equal values share the mean of theirs."""
+    """Ranks from 1; values that are equal but for rounding share the mean of theirs."""
     order = values.argsort()
     in_order = values[order]
-    group = torch.cat([torch.zeros(1, dtype=torch.long), (in_order.diff() != 0).cumsum(0)])
+    group = torch.cat([torch.zeros(1, dtype=torch.long), (in_order.diff() > ROUNDING * in_order.abs().max()).cumsum(0)])
     count = group.bincount()
     last = count.cumsum(0).double()
     ranks = torch.empty(len(values), dtype=torch.float64)
