@@ -2,25 +2,43 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import torch
+from torch import Tensor
 
 from otoscope.errors import MeasureError
-from otoscope.measures.blocks import LayerBlock, PairBlock, Sums
-from otoscope.measures.checks import Array, check_lengths, check_values, check_views
-from otoscope.measures.chunk import read_chunk, sum_pairs
-from otoscope.measures.moments import Moments, Pair
+from otoscope.measures.blocks import Pair, PairBlock, Sums
+from otoscope.measures.checks import Array, as_tensor, check_lengths, check_values, check_views, resolution
+from otoscope.measures.chunk import Chunk, add_chunk
+from otoscope.measures.matmul import fast_float32
+from otoscope.measures.moments import Moments
 
 __all__ = ["Accumulator"]
 
-CHUNK_ENTRIES = 1 << 24  # float64 copies of all layers together hold about this many numbers at a time (128 MiB)
+LEAST_FRAMES, MOST_FRAMES = 2048, 8192  # of a chunk: wide products run near the processor's peak from here on
+SHARE = 0.7  # of the sums' own memory that a chunk may take, where it is above the least
+SMALL = 1 << 30  # multiply-adds below which float64 costs nothing worth saving
+FLOAT32 = float(torch.finfo(torch.float32).eps)
+
+
+@dataclass(slots=True)
+class _Held:
+    """Frames that wait to be summed, all layers side by side."""
+
+    frames: Tensor  # capacity × Σ units, in float32 or float64
+    filled: int = 0
+    lengths: list[int] = field(default_factory=list)
+    eps: dict[str, float] = field(default_factory=dict)  # of the numbers as they came
 
 
 class Accumulator:
-    """Moments that grow in place: what a pass over speech adds to, frame by frame, without copies.
+    """Moments that grow in place: what a pass over speech adds to, frame by frame, without copies of the sums.
 
-    Sums live on the device of the first update (on the CPU where that device has no float64).
+    Frames are gathered until there are enough for products near the processor's peak; what is asked for always counts
+    all of them. Sums live on the device of the first update (on the CPU where that device has no float64).
 
     Arguments: as for `Moments.zero`.
 
@@ -34,25 +52,39 @@ class Accumulator:
     """
 
     def __init__(
-        self, widths: Mapping[str, int], *, pairs: Sequence[Pair] | None = None, utterances: bool = True
+        self,
+        widths: Mapping[str, int],
+        *,
+        pairs: Sequence[Pair] | None = None,
+        utterances: bool = True,
+        mergeable: bool = True,
     ) -> None:
-        self._moments = Moments.zero(widths, pairs=pairs, utterances=utterances)
+        self._moments = Moments.zero(widths, pairs=pairs, utterances=utterances, mergeable=mergeable)
+        self._held: _Held | None = None
+        self._origins: dict[str, Tensor] = {}
 
     @classmethod
     def of(cls, moments: Moments) -> Accumulator:
         """An accumulator that starts from these moments, which stay as they are."""
         made = cls.__new__(cls)
-        made._moments = moments.copy()
+        made._moments, made._held, made._origins = moments.copy(), None, {}
         return made
+
+    def count_from(self, origins: Mapping[str, Tensor]) -> None:
+        """Count frames from these origins (units, by layer) and not from the mean of the first frames."""
+        self._origins = dict(origins)
 
     def moments(self) -> Moments:
         """An immutable copy of what was added so far."""
+        self._flush()
         return self._moments.copy()
 
     def take(self) -> Moments:
         """What was added, without a copy: the accumulator gives its sums away and starts from nothing."""
-        taken = self._moments
-        self._moments = Moments.zero(taken.widths, pairs=taken.pairs, utterances=taken.utterances is not None)
+        self._flush()
+        taken, self._held = self._moments, None
+        kept = taken.utterances is not None
+        self._moments = Moments.zero(taken.widths, pairs=taken.pairs, utterances=kept, mergeable=taken.mergeable)
         return taken
 
     def update(self, views: Mapping[str, Array], lengths: Sequence[int] | None = None) -> None:
@@ -68,33 +100,121 @@ class Accumulator:
             )
         counts = None if lengths is None else check_lengths(lengths, frames)
         check_values(views)
-        origins, device = dict(now.origins), self._device(views)
-        layers = {name: block.to(device) for name, block in now.layers.items()}
-        blocks = {pair: block.to(device) for pair, block in now.blocks.items()}
-        for start, stop, part in _parts(frames, counts, CHUNK_ENTRIES // sum(now.widths.values())):
-            chunk = read_chunk({name: x[start:stop] for name, x in views.items()}, part, origins, device)
-            for name, layer in chunk.layers.items():
-                layers[name].add_(layer)
-            for pair, block in sum_pairs(chunk, now.pairs):
-                blocks[pair].add_(block)
-        squares = 0 if counts is None else sum(n * n for n in counts)
-        self._grow(frames, None if counts is None else len(counts), squares, origins, layers, blocks)
+        wide = any(resolution(x) < FLOAT32 for x in views.values())
+        for start, stop, part in _parts(frames, counts, self._capacity()):
+            self._hold({name: x[start:stop] for name, x in views.items()}, part, wide)
+
+    def _capacity(self) -> int:
+        """How many frames make a chunk."""
+        blocks = self._moments.blocks.values()
+        numbers = sum(b.cross.numel() * (2 if b.spread is not None else 1) for b in blocks)
+        widths = self._moments.widths.values()
+        by_memory = int(SHARE * 8 * numbers / (4 * sum(widths)))
+        return max(min(max(by_memory, LEAST_FRAMES), MOST_FRAMES), 2 * max(widths))
+
+    def _hold(self, views: Mapping[str, Array], lengths: Sequence[int] | None, wide: bool) -> None:
+        """Copy frames in, once there is room for them."""
+        widths, frames = self._moments.widths, len(next(iter(views.values())))
+        eps = {name: resolution(x) for name, x in views.items()}
+        held = self._held
+        if held is not None and (held.filled + frames > len(held.frames) or held.eps != eps):
+            self._flush()
+            held = None if held.frames.dtype != _dtype(wide) or frames > len(held.frames) else held
+        if held is None:
+            rows = max(frames, self._capacity())
+            held = _Held(torch.empty(rows, sum(widths.values()), dtype=_dtype(wide), device=self._device(views)))
+        start, column = held.filled, 0
+        for name, p in widths.items():
+            held.frames[start : start + frames, column : column + p] = as_tensor(views[name])
+            column += p
+        held.filled += frames
+        held.lengths += lengths or []
+        held.eps = eps
+        self._held = held
+
+    def _flush(self) -> None:
+        """Add the frames that wait to the sums."""
+        held, now = self._held, self._moments
+        if held is None or not held.filled:
+            return
+        X, spans = held.frames[: held.filled], _spans(now.widths)
+        if X.dtype == torch.float32 and not self._float32_pays(len(X)):
+            X = X.double()
+        origins = dict(now.origins) or self._first_origins(X, spans)
+        layers = {name: block.to(X.device) for name, block in now.layers.items()}
+        blocks = {pair: block.to(X.device) for pair, block in now.blocks.items()}
+        sizes: dict[str, float] = {}
+        for name, span in spans.items():
+            x = X[:, span]
+            x -= origins[name].to(x.dtype)
+            sizes[name] = _size(x)
+            x *= sizes[name]
+        axes = dict(now.axes) or self._first_axes(X, spans)
+        kept = now.utterances is not None
+        arithmetic = _arithmetic(X.dtype, max(now.widths.values()))
+        add_chunk(
+            Chunk(
+                frames=X,
+                spans=spans,
+                origins=origins,
+                sizes=sizes,
+                axes={name: None if a is None else a.to(X) for name, a in axes.items()},
+                noise={name: (eps, max(min(eps, FLOAT32), arithmetic)) for name, eps in held.eps.items()},
+                lengths=held.lengths if kept else None,
+            ),
+            layers,
+            blocks,
+        )
+        squares = sum(n * n for n in held.lengths)
+        grown = (held.filled, len(held.lengths) if kept else None, squares)
+        self._moments = replace(
+            now, origins=origins, axes=axes, layers=layers, blocks=blocks, _cache={}, _pair_cache={}
+        )
+        self._grow(*grown)
+        held.filled, held.lengths = 0, []
+
+    def _first_origins(self, X: Tensor, spans: Mapping[str, slice]) -> dict[str, Tensor]:
+        """Provisional means, in the precision of the frames, so that taking them off is exact nearby."""
+        if self._origins:
+            return {name: origin.to(X).double() for name, origin in self._origins.items()}
+        return {name: (X[0, span] + (X[:, span] - X[0, span]).mean(0)).double() for name, span in spans.items()}
+
+    def _float32_pays(self, frames: int) -> bool:
+        """Whether there is much to sum, and axes to do it along in float32."""
+        now, widths = self._moments, self._moments.widths
+        if now.axes:
+            return all(axes is not None for axes in now.axes.values())
+        work = frames * sum(widths[x] * widths[y] for x, y in now.pairs)
+        return frames >= max(widths.values()) and work >= SMALL
+
+    def _first_axes(self, X: Tensor, spans: Mapping[str, slice]) -> dict[str, Tensor | None]:
+        """The principal axes of the first chunk, rounded to float32; the units where that is not the precision."""
+        if X.dtype != torch.float32:
+            return dict.fromkeys(spans)
+        made: dict[str, Tensor | None] = {}
+        with fast_float32():
+            for name, span in spans.items():
+                covariance = (X[:, span].T @ X[:, span]).double()
+                axes = torch.linalg.eigh((covariance + covariance.T) / 2)[1]
+                made[name] = axes.float().double()
+        return made
 
     def add(self, other: Moments) -> None:
         """Add moments counted elsewhere, brought to this origin exactly."""
+        self._flush()
         self._check_alike(other)
         if not other.frames:
             return
         if not self._moments.frames:
             self._moments = other.copy()
             return
-        now = self._moments
         for mine, theirs in self._moved(other):
             mine.add_(theirs)
-        self._grow(other.frames, other.utterances, other.squares, now.origins, now.layers, now.blocks)
+        self._grow(other.frames, other.utterances, other.squares)
 
     def remove(self, other: Moments) -> None:
         """Take away moments that were added before, such as one block of a jackknife."""
+        self._flush()
         self._check_alike(other)
         now = self._moments
         if other.frames > now.frames or (other.utterances or 0) > (now.utterances or 0):
@@ -107,17 +227,34 @@ class Accumulator:
         for mine, theirs in self._moved(other):
             mine.sub_(theirs)
         fewer = None if other.utterances is None else -other.utterances
-        self._grow(-other.frames, fewer, -other.squares, now.origins, now.layers, now.blocks)
+        self._grow(-other.frames, fewer, -other.squares)
 
     def _moved(self, other: Moments) -> Iterator[tuple[Sums, Sums]]:
-        """Each block of this and the other's, counted from this origin."""
+        """Each block of this and the other's, counted from this origin, along these axes."""
         now = self._moments
-        m = {name: now.origins[name].to(o.device) - o for name, o in other.origins.items()}
-        for name, layer in other.layers.items():
-            yield now.layers[name], layer.moved(m[name], other.frames, other.squares)
+        turns: dict[str, Tensor | None] = {}
+        shifts: dict[str, Tensor] = {}
+        for name in now.widths:
+            mine, theirs = now.axes[name], other.axes[name]
+            shift = now.origins[name] - other.origins[name].to(now.origins[name].device)
+            shifts[name] = shift if mine is None else shift @ mine
+            back = other.to_units(name)
+            if mine is None or back is None:
+                turns[name] = mine if back is None else back
+            else:
+                turns[name] = None if theirs is not None and torch.equal(mine, theirs.to(mine)) else back @ mine
+        if not now.mergeable and any(bool(m.any()) for m in shifts.values()):
+            raise MeasureError(
+                "moments counted from different origins cannot be joined where they were made with mergeable=False; "
+                "make both with mergeable=True"
+            )
+        layers = {name: layer.to(shifts[name].device).turned(turns[name]) for name, layer in other.layers.items()}
+        for name, layer in layers.items():
+            yield now.layers[name], layer.moved(shifts[name], other.frames, other.squares)
         for (x, y), block in other.blocks.items():
-            X, Y = other.layers[x], other.layers[y]
-            yield now.blocks[x, y], block.moved(m[x], m[y], X, Y, other.frames, other.squares)
+            turned = block.to(shifts[x].device).turned(turns[x], turns[y])
+            moved = turned.moved(shifts[x], shifts[y], layers[x], layers[y], other.frames, other.squares)
+            yield now.blocks[x, y], moved
 
     def _check_alike(self, other: Moments) -> None:
         now = self._moments
@@ -126,24 +263,23 @@ class Accumulator:
                 f"moments of different layers cannot be joined: {len(now.widths)} layers and {len(now.pairs)} pairs "
                 f"here, {len(other.widths)} and {len(other.pairs)} there, first difference {_difference(now, other)}"
             )
+        if now.mergeable != other.mergeable:
+            raise MeasureError("moments that are mergeable cannot be joined to others that are not; make both alike")
         if (now.utterances is None) != (other.utterances is None):
             raise MeasureError(
                 "moments with utterances kept apart cannot be joined to moments without; make both alike"
             )
 
-    def _grow(
-        self,
-        frames: int,
-        utterances: int | None,
-        squares: int,
-        origins: Mapping[str, torch.Tensor],
-        layers: Mapping[str, LayerBlock],
-        blocks: Mapping[Pair, PairBlock],
-    ) -> None:
+    def _grow(self, frames: int, utterances: int | None, squares: int) -> None:
         now = self._moments
         total = None if now.utterances is None or utterances is None else now.utterances + utterances
-        self._moments = Moments(
-            now.widths, now.pairs, now.frames + frames, total, now.squares + squares, origins, layers, blocks
+        self._moments = replace(
+            now,
+            frames=now.frames + frames,
+            utterances=total,
+            squares=now.squares + squares,
+            _cache={},
+            _pair_cache={},
         )
 
     def _device(self, views: Mapping[str, Array]) -> torch.device:
@@ -153,6 +289,33 @@ class Accumulator:
         if isinstance(first, torch.Tensor) and first.device.type != "mps":  # which has no float64
             return first.device
         return torch.device("cpu")
+
+
+def _dtype(wide: bool) -> torch.dtype:
+    return torch.float64 if wide else torch.float32
+
+
+def _spans(widths: Mapping[str, int]) -> dict[str, slice]:
+    """Each layer's columns where all lie side by side."""
+    spans, start = {}, 0
+    for name, p in widths.items():
+        spans[name] = slice(start, start + p)
+        start += p
+    return spans
+
+
+def _size(x: Tensor) -> float:
+    """A power of two that brings the largest magnitude of float32 frames to about 1; float64 needs none."""
+    if x.dtype == torch.float64:
+        return 1.0
+    low, high = (float(v) for v in x.aminmax())
+    largest = max(-low, high)
+    return 2.0 ** -math.frexp(largest)[1] if largest else 1.0
+
+
+def _arithmetic(dtype: torch.dtype, p: int) -> float:
+    """The rounding that a turn of the axes in this precision adds to a frame of p units, relative to the frame."""
+    return float(torch.finfo(dtype).eps) * max(1.0, p / 64) ** 0.5 if dtype == torch.float32 else 0.0
 
 
 def _difference(a: Moments, b: Moments) -> str:

@@ -3,7 +3,8 @@
 Frames x_s of a layer are counted from a provisional origin (the mean of the first update), so that large offsets
 cost no precision. s_u and t_u are the sums of an utterance's n_u frames, A_u = X_uᵀY_u, a_s = ‖x_s‖², b_s = ‖y_s‖².
 The sums below are closed under a change of origin x → x − m, y → y − μ: that is what lets two moments with
-different origins merge exactly, and what centres the features exactly at the end.
+different origins merge exactly, and what centres the features exactly at the end. They are also closed under a turn
+of the axes, since every scalar in them is a length or an inner product.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ import torch
 
 from otoscope.errors import MeasureError
 
-__all__ = ["LayerBlock", "PairBlock", "Sums"]
+__all__ = ["LayerBlock", "Pair", "PairBlock", "Sums"]
+
+Pair = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,13 @@ class LayerBlock(Sums):
         z = _zeros(device)
         return cls(z(p), z(()), z(p), z(()), z(p) if utterances else None, z(()) if utterances else None)
 
+    def turned(self, axes: torch.Tensor | None) -> LayerBlock:
+        """The sums of x B for axes B; storage stays by unit, as it came."""
+        if axes is None:
+            return self
+        weighted = None if self.weighted is None else self.weighted @ axes
+        return LayerBlock(self.total @ axes, self.energy, self.storage, self.resolution, weighted, self.between)
+
     def by_utterance(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Σ n_u s_u and Σ ‖s_u‖², where utterances are kept."""
         if self.weighted is None or self.between is None:
@@ -98,18 +108,34 @@ class PairBlock(Sums):
     norms: torch.Tensor  # () Σ a_s b_s
     norm_y: torch.Tensor  # (q) Σ a_s y_s
     norm_x: torch.Tensor  # (p) Σ b_s x_s
-    spread: torch.Tensor | None  # (p, q) E = Σ (n_u A_u + s_u t_uᵀ)
+    spread: torch.Tensor | None  # (p, q) E = Σ (n_u A_u + s_u t_uᵀ); None where origins will not move
     cross_t: torch.Tensor | None  # (p) Σ A_u t_u
     cross_s: torch.Tensor | None  # (q) Σ A_uᵀ s_u
     within: torch.Tensor | None  # () Σ ‖A_u‖²
 
     @classmethod
-    def zero(cls, p: int, q: int, utterances: bool, device: torch.device) -> PairBlock:
+    def zero(cls, p: int, q: int, utterances: bool, spread: bool, device: torch.device) -> PairBlock:
         """Nothing added yet."""
         z = _zeros(device)
         if not utterances:
             return cls(z(p, q), z(()), z(q), z(p), None, None, None, None)
-        return cls(z(p, q), z(()), z(q), z(p), z(p, q), z(p), z(q), z(()))
+        return cls(z(p, q), z(()), z(q), z(p), z(p, q) if spread else None, z(p), z(q), z(()))
+
+    def turned(self, x: torch.Tensor | None, y: torch.Tensor | None) -> PairBlock:
+        """The sums of (x B, y C) for axes B and C."""
+
+        def left(v: torch.Tensor | None) -> torch.Tensor | None:
+            return v if v is None or x is None else x.T @ v
+
+        def right(v: torch.Tensor | None) -> torch.Tensor | None:
+            return v if v is None or y is None else v @ y
+
+        cross, norm_y, norm_x = right(left(self.cross)), right(self.norm_y), left(self.norm_x)
+        assert cross is not None
+        assert norm_y is not None
+        assert norm_x is not None
+        spread, cross_t, cross_s = right(left(self.spread)), left(self.cross_t), right(self.cross_s)
+        return PairBlock(cross, self.norms, norm_y, norm_x, spread, cross_t, cross_s, self.within)
 
     def transposed(self) -> PairBlock:
         """The same pair seen from y."""
@@ -137,18 +163,18 @@ class PairBlock(Sums):
         self, m: torch.Tensor, mu: torch.Tensor, x: LayerBlock, y: LayerBlock, squares: int
     ) -> tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]:
         E, P, R, g = self.spread, self.cross_t, self.cross_s, self.within
-        if E is None or P is None or R is None or g is None:
+        if P is None or R is None or g is None:
             return None, None, None, None
         S, sigma, T, tau, Q = *x.by_utterance(), *y.by_utterance(), squares
-        M, V, mS, muT, Emu, mE = m @ m, mu @ mu, m @ S, mu @ T, E @ mu, m @ E
-        g = (
-            g + V * sigma + M * tau + Q * M * V - 2 * (mu @ R) - 2 * (m @ P)
-            + 2 * (m @ Emu) - 2 * V * mS - 2 * M * muT
-        )  # fmt: skip
-        P = P - Emu + V * S - m * tau + 2 * m * muT - Q * V * m
-        R = R - mE + M * T - mu * sigma + 2 * mu * mS - Q * M * mu
-        # n_u A_u and s_u t_uᵀ change by the same matrix, so one block carries both.
-        E = E + 2 * (Q * torch.outer(m, mu) - torch.outer(S, mu) - torch.outer(m, T))
+        M, V, mS, muT = m @ m, mu @ mu, m @ S, mu @ T
+        g = g + V * sigma + M * tau + Q * M * V - 2 * (mu @ R) - 2 * (m @ P) - 2 * V * mS - 2 * M * muT
+        P = P + V * S - m * tau + 2 * m * muT - Q * V * m
+        R = R + M * T - mu * sigma + 2 * mu * mS - Q * M * mu
+        if E is not None:
+            Emu, mE = E @ mu, m @ E
+            g, P, R = g + 2 * (m @ Emu), P - Emu, R - mE
+            # n_u A_u and s_u t_uᵀ change by the same matrix, so one block carries both.
+            E = E + 2 * (Q * torch.outer(m, mu) - torch.outer(S, mu) - torch.outer(m, T))
         return E, P, R, g
 
 

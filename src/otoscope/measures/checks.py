@@ -14,9 +14,11 @@ from otoscope.errors import MeasureError
 __all__ = [
     "Array",
     "Utterances",
+    "as_tensor",
     "check_lengths",
     "check_values",
     "check_views",
+    "exact_mean",
     "float64",
     "group_utterances",
     "resolution",
@@ -137,6 +139,26 @@ def group_utterances(utterances: Utterances, frames: int) -> tuple[npt.NDArray[n
     _, index, counts = np.unique(given, return_inverse=True, return_counts=True)
     contiguous = bool((np.diff(index) >= 0).all())
     return (None if contiguous else np.argsort(index, kind="stable")), counts.tolist()
+
+
+def exact_mean(x: Array) -> torch.Tensor:
+    """The mean of each unit: sums of a few thousand frames about the first one, added up in float64."""
+    first = as_tensor(x[:1])
+    first = first if first.dtype == torch.float64 else first.float()
+    total = torch.zeros(first.shape[1], dtype=torch.float64, device=first.device)
+    for start in range(0, len(x), 4096):
+        total += (as_tensor(x[start : start + 4096]).to(first.dtype) - first).sum(0)
+    return first[0].double() + total / len(x)
+
+
+def as_tensor(x: Array) -> torch.Tensor:
+    """`x` as a tensor, sharing its memory where that can be done."""
+    if isinstance(x, torch.Tensor):
+        return x.detach()
+    native = x.astype(x.dtype.newbyteorder("=") if x.dtype.itemsize <= 8 else np.float64, copy=False)
+    if not native.flags.writeable or any(stride < 0 for stride in native.strides):
+        native = native.copy()  # torch shares neither
+    return torch.from_numpy(native)
 
 
 def float64(x: Array, device: torch.device) -> torch.Tensor:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["from_dict", "load", "save", "to_dict"]
 
-FORMAT = "otoscope-moments-1"
+FORMAT = "otoscope-moments-2"
 
 
 def to_dict(moments: Moments) -> dict[str, Any]:
@@ -30,6 +30,9 @@ def to_dict(moments: Moments) -> dict[str, Any]:
     for i, name in enumerate(names):
         if name in moments.origins:
             tensors[f"layer.{i}.origin"] = moments.origins[name]
+        axes = moments.axes.get(name)
+        if axes is not None:
+            tensors[f"layer.{i}.axes"] = axes
         tensors |= _named(f"layer.{i}", moments.layers[name])
     for k, pair in enumerate(moments.pairs):
         tensors |= _named(f"pair.{k}", moments.blocks[pair])
@@ -40,6 +43,7 @@ def to_dict(moments: Moments) -> dict[str, Any]:
         "frames": moments.frames,
         "utterances": moments.utterances,
         "squares": moments.squares,
+        "mergeable": moments.mergeable,
     }
     return {"about": about, "tensors": tensors}
 
@@ -53,11 +57,16 @@ def from_dict(content: Mapping[str, Any]) -> Moments:
         raise MeasureError(f"not moments of this version: format is {about.get('format')!r}, expected {FORMAT!r}")
     names = [name for name, _ in about["layers"]]
     pairs = tuple((names[i], names[j]) for i, j in about["pairs"])
-    kept = about["utterances"] is not None
+    optional = set() if about["utterances"] is not None else {"weighted", "between", "cross_t", "cross_s", "within"}
+    if about["utterances"] is None or not about["mergeable"]:
+        optional.add("spread")
     try:
-        layers = {name: LayerBlock(**_block(tensors, f"layer.{i}", LayerBlock, kept)) for i, name in enumerate(names)}
-        blocks = {pair: PairBlock(**_block(tensors, f"pair.{k}", PairBlock, kept)) for k, pair in enumerate(pairs)}
+        layers = {
+            name: LayerBlock(**_block(tensors, f"layer.{i}", LayerBlock, optional)) for i, name in enumerate(names)
+        }
+        blocks = {pair: PairBlock(**_block(tensors, f"pair.{k}", PairBlock, optional)) for k, pair in enumerate(pairs)}
         origins = {name: tensors[f"layer.{i}.origin"] for i, name in enumerate(names) if about["frames"]}
+        axes = {name: tensors.get(f"layer.{i}.axes") for i, name in enumerate(names) if about["frames"]}
     except KeyError as missing:
         raise MeasureError(f"these moments are incomplete: {missing} is missing; make them again") from missing
     return Moments(
@@ -66,7 +75,9 @@ def from_dict(content: Mapping[str, Any]) -> Moments:
         frames=about["frames"],
         utterances=about["utterances"],
         squares=about["squares"],
+        mergeable=about["mergeable"],
         origins=origins,
+        axes=axes,
         layers=layers,
         blocks=blocks,
     )
@@ -99,9 +110,6 @@ def _named(prefix: str, block: Sums) -> dict[str, torch.Tensor]:
     return {f"{prefix}.{name}": t for name, t in block.tensors().items() if t is not None}
 
 
-def _block(tensors: Mapping[str, torch.Tensor], prefix: str, kind: type[Sums], utterances: bool) -> dict[str, Any]:
-    made: dict[str, Any] = {}
-    for name in kind.__dataclass_fields__:
-        optional = name in {"weighted", "between", "spread", "cross_t", "cross_s", "within"}
-        made[name] = None if optional and not utterances else tensors[f"{prefix}.{name}"]
-    return made
+def _block(tensors: Mapping[str, torch.Tensor], prefix: str, kind: type[Sums], absent: set[str]) -> dict[str, Any]:
+    names = kind.__dataclass_fields__
+    return {name: None if name in absent else tensors[f"{prefix}.{name}"] for name in names}
