@@ -64,7 +64,8 @@ def similarity(
             f"{len(lacking)} of {len(rows) * len(columns)} pairs were not kept in these moments, such as "
             f"'{lacking[0][0]}', '{lacking[0][1]}'; choose layers_x and layers_y, or keep these pairs"
         )
-    arrays = {m.name: _measure_all(moments, m, rows, columns, undefined) for m in chosen}
+    found = _measure_all(moments, chosen, rows, columns, undefined)
+    arrays = {m.name: _array(moments, m, rows, columns, found[m.name]) for m in chosen}
     if isinstance(measure, str):
         return arrays[measure]
     return xr.Dataset(arrays)
@@ -85,7 +86,7 @@ def _moments(
         rows, columns = (_axis(views, names) for names in (layers_x, layers_y))
         views = {name: x for name, x in views.items() if name in rows or name in columns}
         pairs = [(x, y) for x in rows for y in columns]
-    return Moments.of(views, utterances=utterances, pairs=pairs)
+    return Moments.of(views, utterances=utterances, pairs=pairs, mergeable=False)
 
 
 def _axis(there: Mapping[str, object], names: Sequence[str] | None) -> list[str]:
@@ -96,17 +97,28 @@ def _axis(there: Mapping[str, object], names: Sequence[str] | None) -> list[str]
     return chosen
 
 
+Results = dict[tuple[str, str], Similarity | MeasureError]
+
+
 def _measure_all(
-    moments: Moments, measure: Measure, rows: list[str], columns: list[str], undefined: str
-) -> xr.DataArray:
+    moments: Moments, measures: Sequence[Measure], rows: list[str], columns: list[str], undefined: str
+) -> dict[str, Results]:
+    """Every measure of every pair; pair by pair, both ways round, so that measures share what a pair costs."""
+    found: dict[str, Results] = {m.name: {} for m in measures}
+    asked = dict.fromkeys((x, y) for x in rows for y in columns)
+    for x, y in sorted(asked, key=lambda pair: [list(moments.widths).index(name) for name in sorted(pair)]):
+        for measure in measures:
+            done = found[measure.name]
+            turned = done.get((y, x)) if measure.symmetric else None
+            done[x, y] = turned or _measure(moments, measure, x, y, undefined)
+    return found
+
+
+def _array(moments: Moments, measure: Measure, rows: list[str], columns: list[str], done: Results) -> xr.DataArray:
     values, nulls = (np.full((len(rows), len(columns)), np.nan) for _ in range(2))
-    done: dict[tuple[str, str], Similarity | MeasureError] = {}
     for i, x in enumerate(rows):
         for j, y in enumerate(columns):
-            result = done.get((y, x)) if measure.symmetric else None
-            if result is None:
-                result = _measure(moments, measure, x, y, undefined)
-            done[x, y] = result
+            result = done[x, y]
             if isinstance(result, Similarity):
                 values[i, j], nulls[i, j] = result.value, result.null
     results = [r for r in done.values() if isinstance(r, Similarity)]

@@ -63,14 +63,15 @@ def test_input_stays_as_it_is():
     assert torch.equal(x, before)
 
 
-@pytest.mark.parametrize(("memory_bound", "gram_entries"), [(0, 1 << 22), (1e9, 1 << 22), (1e9, 700)])
-def test_both_ways_to_within_utterance_similarity(monkeypatch, memory_bound, gram_entries):
+@pytest.mark.parametrize(("memory_bound", "tile", "short"), [(-1e9, 384, 1 << 16), (1e9, 384, 1 << 16), (1e9, 8, 10)])
+def test_both_ways_to_within_utterance_similarity(monkeypatch, memory_bound, tile, short):
     """From each utterance's A_u or from its Gram matrices, whole or in tiles: the same sums."""
     x, y = related(FRAMES, 12, 9)
     expected = reference.cka(x, y, estimator="cross-utterance", index=index_of(LENGTHS))
     monkeypatch.setattr(chunk, "MEMORY_BOUND", memory_bound)
-    monkeypatch.setattr(chunk, "GRAM_ENTRIES", gram_entries)
-    assert cka(x, y, utterances=LENGTHS).value == pytest.approx(expected, abs=1e-11)
+    monkeypatch.setattr(chunk, "TILE", tile)
+    monkeypatch.setattr(chunk, "SHORT", short)
+    assert cka(x, y, estimator="cross-utterance", utterances=LENGTHS).value == pytest.approx(expected, abs=1e-11)
 
 
 def test_pairs_seen_from_either_side():

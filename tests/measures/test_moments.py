@@ -110,10 +110,10 @@ def test_batch_size_does_not_matter(monkeypatch):
     views = layers()
     whole = Moments.of(views, utterances=LENGTHS)
     for frames in (1, 30, 60):
-        monkeypatch.setattr(accumulator, "CHUNK_ENTRIES", frames * sum(WIDTHS.values()))
+        monkeypatch.setattr(accumulator.Accumulator, "_capacity", lambda self, frames=frames: frames)
         assert_same(Moments.of(views, utterances=LENGTHS), whole)
     plain = Moments.of(views)
-    monkeypatch.setattr(accumulator, "CHUNK_ENTRIES", 1 << 20)
+    monkeypatch.undo()
     assert float((plain.pair("a", "c").cross - Moments.of(views).pair("a", "c").cross).abs().max()) < 1e-8
 
 
@@ -157,7 +157,7 @@ def test_a_refused_update_adds_nothing(monkeypatch):
     before = total.moments()
     broken = {**views, "c": views["c"].clone()}
     broken["c"][3, 2] = float("nan")
-    monkeypatch.setattr(accumulator, "CHUNK_ENTRIES", 1)
+    monkeypatch.setattr(accumulator.Accumulator, "_capacity", lambda self: 1)
     broken["c"][-1, 2] = float("nan")
     with pytest.raises(MeasureError, match="layer 'c' holds 2 values"):
         total.update(broken, LENGTHS)

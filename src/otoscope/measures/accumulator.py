@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from otoscope.errors import MeasureError
-from otoscope.measures.blocks import Pair, PairBlock, Sums
+from otoscope.measures.blocks import Pair, Sums
 from otoscope.measures.checks import Array, as_tensor, check_lengths, check_values, check_views, resolution
 from otoscope.measures.chunk import Chunk, add_chunk
 from otoscope.measures.matmul import fast_float32
@@ -20,7 +20,7 @@ __all__ = ["Accumulator"]
 
 LEAST_FRAMES, MOST_FRAMES = 2048, 8192  # of a chunk: wide products run near the processor's peak from here on
 SHARE = 0.7  # of the sums' own memory that a chunk may take, where it is above the least
-SMALL = 1 << 30  # multiply-adds below which float64 costs nothing worth saving
+SMALL = 1 << 27  # multiply-adds below which float64 costs nothing worth saving
 FLOAT32 = float(torch.finfo(torch.float32).eps)
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from otoscope.errors import MeasureError
+from otoscope.measures.canonical import canonical
 from otoscope.measures.checks import Array
 from otoscope.measures.moments import Moments
 from otoscope.measures.nulls import mean_correlation
 from otoscope.measures.registry import Measure, register
 from otoscope.measures.result import Similarity
-from otoscope.measures.spectrum import spectrum, whitened_cross
-from otoscope.measures.svd import singular_values
+from otoscope.measures.spectrum import spectrum
 
 __all__ = ["cca", "check_enough_frames", "compute"]
 
@@ -55,7 +55,7 @@ def compute(moments: Moments, x: str, y: str) -> Similarity:
     X, Y = spectrum(moments, x), spectrum(moments, y)
     ranks = (X.rank, Y.rank)
     check_enough_frames("cca", moments.frames, units, ranks)
-    correlations = singular_values(whitened_cross(moments, x, y, X, Y, *ranks))
+    correlations = canonical(moments, x, y).correlations
     return Similarity(
         measure="cca",
         value=float(correlations.mean()),

@@ -9,7 +9,6 @@ from typing import Literal, get_args
 import torch
 
 from otoscope.errors import MeasureError
-from otoscope.measures.blocks import LayerBlock, PairBlock
 from otoscope.measures.checks import Array, Utterances
 from otoscope.measures.moments import Moments
 from otoscope.measures.nulls import permuted_cka
@@ -105,29 +104,34 @@ def similarity_sum(moments: Moments, x: str, y: str, estimator: Estimator) -> fl
     """S(x, y): the inner product of two layers' Gram matrices that the estimator goes by, as in `cka`."""
     if x == y:
         return _self_similarity(moments, x, estimator)
-    return _inner(moments, moments.pair(x, y), moments.layer(x), moments.layer(y), estimator)
+    return _inner(moments, x, y, estimator)
 
 
-def _inner(moments: Moments, pair: PairBlock, x: LayerBlock, y: LayerBlock, estimator: Estimator) -> float:
+def _inner(moments: Moments, x_name: str, y_name: str, estimator: Estimator) -> float:
     """S(x, y) of centred sums."""
-    n, whole = moments.frames, _square(pair)
+    n, whole = moments.frames, _square(moments, x_name, y_name)
     if estimator == "biased":
         return whole
+    pair, x, y = moments.centred(x_name, y_name), moments.layer(x_name), moments.layer(y_name)
     if estimator == "debiased":
-        return whole - n / (n - 2) * float(pair.norms) + float(x.energy) * float(y.energy) / ((n - 1) * (n - 2))
+        return whole - n / (n - 2) * pair.norms + float(x.energy) * float(y.energy) / ((n - 1) * (n - 2))
     assert pair.within is not None  # checked by _check_amount
     between = float(x.by_utterance()[1]) * float(y.by_utterance()[1])
-    return whole - float(pair.within) - between / (n * n - moments.squares)
+    return whole - pair.within - between / (n * n - moments.squares)
 
 
-def _square(pair: PairBlock) -> float:
-    return float(torch.linalg.vector_norm(pair.cross)) ** 2
+def _square(moments: Moments, x: str, y: str) -> float:
+    """‖A‖², the same along any orthogonal axes."""
+
+    def square() -> float:
+        return float(torch.linalg.vector_norm(moments.centred(x, y).cross)) ** 2
+
+    return moments.cached_pair(x, y, "square", square)
 
 
 def _self_similarity(moments: Moments, name: str, estimator: Estimator) -> float:
     def compute_self() -> float:
-        layer, pair = moments.layer(name), moments.pair(name, name)
-        value, whole = _inner(moments, pair, layer, layer, estimator), _square(pair)
+        value, whole = _inner(moments, name, name, estimator), _square(moments, name, name)
         # S is a squared norm; what is left of ‖A‖² below this is rounding.
         if not value > 1e-12 * whole:
             raise MeasureError(

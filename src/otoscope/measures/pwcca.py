@@ -6,18 +6,20 @@ from itertools import pairwise
 
 import torch
 
+from otoscope.measures.canonical import canonical
 from otoscope.measures.cca import check_enough_frames
 from otoscope.measures.checks import Array
+from otoscope.measures.matmul import fast_float32
 from otoscope.measures.moments import Moments
 from otoscope.measures.nulls import mean_correlation
 from otoscope.measures.registry import Measure, register
 from otoscope.measures.result import Similarity
-from otoscope.measures.spectrum import spectrum, whitened_cross
+from otoscope.measures.spectrum import Spectrum, spectrum
 from otoscope.measures.svd import left_svd
 
 __all__ = ["compute", "pwcca"]
 
-EQUAL = 1e-7  # correlations closer than this count as equal; far above rounding, far below what data can tell
+EQUAL = 1e-6  # correlations closer than this count as equal: above float32's rounding, below what data can tell
 
 
 def pwcca(x: Array, y: Array) -> Similarity:
@@ -60,10 +62,11 @@ def compute(moments: Moments, x: str, y: str) -> Similarity:
     X, Y = spectrum(moments, x), spectrum(moments, y)
     ranks = (X.rank, Y.rank)
     check_enough_frames("pwcca", moments.frames, units, ranks)
-    U, correlations = left_svd(whitened_cross(moments, x, y, X, Y, *ranks))
-    # The variates are X̃ D⁻¹ V Λ^(-1/2) u_i and X̃ᵀX̃ = D V Λ Vᵀ D, so ⟨h_i, x_j⟩ = u_iᵀ Λ^(1/2) V_jᵀ d_j.
-    units_of_x = X.values.sqrt()[:, None] * X.vectors.T * X.scale
-    weights = (_principal_among_equal(U, correlations, units_of_x).T @ units_of_x).abs().sum(1)
+    found = canonical(moments, x, y)
+    correlations, onto = found.correlations, _units(moments, x, X)
+    directions = _principal_among_equal(found.left, correlations, onto)
+    with fast_float32():
+        weights = (directions.to(onto).T @ onto).abs().sum(1).double()
     return Similarity(
         measure="pwcca",
         value=float(weights @ correlations / weights.sum()),
@@ -78,15 +81,27 @@ def compute(moments: Moments, x: str, y: str) -> Similarity:
     )
 
 
+def _units(moments: Moments, x: str, X: Spectrum) -> torch.Tensor:
+    """Λ^(1/2) Vᵀ D (r_x × units): the variates X̃ D⁻¹ V Λ^(-1/2) u have the inner products uᵀ of this with the units."""
+
+    def units() -> torch.Tensor:
+        onto = X.values.sqrt()[:, None] * X.vectors.T * X.scale
+        return onto if moments.axes[x] is None else onto.float()
+
+    return moments.cached(("units", x), units)
+
+
 def _principal_among_equal(U: torch.Tensor, correlations: torch.Tensor, onto: torch.Tensor) -> torch.Tensor:
     """Variates of equal correlation, turned to the axes along which x varies most: otherwise rounding chooses."""
     steps = (correlations[:-1] - correlations[1:] > EQUAL).nonzero().flatten() + 1
     edges = [0, *steps.tolist(), len(correlations)]
+    if len(edges) == len(correlations) + 1:
+        return U
     turned = U.clone()
     for start, stop in pairwise(edges):
         if stop - start > 1:
             group = U[:, start:stop]
-            turned[:, start:stop] = group @ left_svd(group.T @ onto)[0]
+            turned[:, start:stop] = group @ left_svd(group.T @ onto.double())[0]
     return turned
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from otoscope.errors import MeasureError
+from otoscope.measures.matmul import fast_float32
 from otoscope.measures.moments import Moments
 
 __all__ = ["Spectrum", "check_varies", "spectrum", "whitened_cross"]
@@ -25,6 +26,7 @@ class Spectrum:
     values: torch.Tensor
     vectors: torch.Tensor
     scale: torch.Tensor
+    standardised: bool
 
     @property
     def rank(self) -> int:
@@ -61,7 +63,9 @@ def spectrum(moments: Moments, name: str, *, standardised: bool = True) -> Spect
 
 def _decompose(moments: Moments, name: str, standardised: bool) -> Spectrum:
     check_varies(moments, name)
-    block, covariance = moments.layer(name), moments.pair(name, name).cross
+    block, covariance, to_units = moments.layer(name), moments.centred(name, name).cross, moments.to_units(name)
+    if to_units is not None:
+        covariance = to_units.T @ covariance @ to_units
     variance = covariance.diagonal()
     arithmetic = ARITHMETIC * block.resolution / moments.frames
     alive = (variance > block.storage) & (variance > arithmetic * variance.max())
@@ -74,7 +78,7 @@ def _decompose(moments: Moments, name: str, standardised: bool) -> Spectrum:
     keep = (values > 4 * len(values) * EPS * values[0]) & (values > noise @ vectors**2)
     if not bool(keep.any()):
         raise MeasureError(_constant(name))
-    return Spectrum(values[keep], vectors[:, keep], scale)
+    return Spectrum(values[keep], vectors[:, keep], scale, standardised)
 
 
 def check_varies(moments: Moments, name: str) -> None:
@@ -87,11 +91,49 @@ def check_varies(moments: Moments, name: str) -> None:
 def whitened_cross(moments: Moments, x: str, y: str, X: Spectrum, Y: Spectrum, kx: int, ky: int) -> torch.Tensor:
     """Λ_x^(-1/2) V_xᵀ X̃ᵀỸ V_y Λ_y^(-1/2) in the leading kx × ky directions.
 
-    Its singular values are the canonical correlations of these.
+    Its singular values are the canonical correlations of these. float32 where the activations were summed in float32.
     """
-    left = X.vectors[:, :kx] / torch.outer(X.scale, X.values[:kx].sqrt())
-    right = Y.vectors[:, :ky] / torch.outer(Y.scale, Y.values[:ky].sqrt())
-    return left.T @ moments.pair(x, y).cross @ right
+    if moments.axes[x] is None or moments.axes[y] is None:
+        return _whitener(moments, x, X, kx).T @ moments.centred(x, y).cross @ _whitener(moments, y, Y, ky)
+    # Along nearly principal axes, scaled to unit variance, all numbers are about 1 and float32 is as good as the input.
+    left, right = _scaled_whitener(moments, x, X, kx), _scaled_whitener(moments, y, Y, ky)
+    with fast_float32():
+        return left.T @ moments.cached_pair(x, y, "scaled", lambda: _scaled_cross(moments, x, y)) @ right
+
+
+def _scaled_cross(moments: Moments, x: str, y: str) -> torch.Tensor:
+    dx, dy = _deviations(moments, x), _deviations(moments, y)
+    largest = dy.max()  # keeps what is halfway there within float32
+    half = (moments.centred(x, y).cross * (1 / (dx * largest))[:, None]).float()
+    return half.mul_((largest / dy).float())
+
+
+def _scaled_whitener(moments: Moments, name: str, spectrum: Spectrum, k: int) -> torch.Tensor:
+    def scale() -> torch.Tensor:
+        return (_whitener(moments, name, spectrum, k) * _deviations(moments, name)[:, None]).float()
+
+    return moments.cached(("scaled whitener", name, spectrum.standardised, k), scale)
+
+
+def _whitener(moments: Moments, name: str, spectrum: Spectrum, k: int) -> torch.Tensor:
+    """W (units × k, along the layer's axes): X̃ W has orthonormal columns."""
+
+    def whiten() -> torch.Tensor:
+        in_units = spectrum.vectors[:, :k] / torch.outer(spectrum.scale, spectrum.values[:k].sqrt())
+        to_units = moments.to_units(name)
+        return in_units if to_units is None else to_units @ in_units
+
+    return moments.cached(("whitener", name, spectrum.standardised, k), whiten)
+
+
+def _deviations(moments: Moments, name: str) -> torch.Tensor:
+    """Each coordinate's √Σz̃², or 1 where it holds nothing."""
+
+    def find() -> torch.Tensor:
+        variance = moments.centred(name, name).cross.diagonal()
+        return torch.where(variance > 0, variance, 1).sqrt()
+
+    return moments.cached(("deviations", name), find)
 
 
 def _constant(name: str) -> str:
