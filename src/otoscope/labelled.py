@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from otoscope.errors import MeasureError
-from otoscope.measures import Measure, Moments, Similarity, registry
-from otoscope.measures.checks import Array, Utterances
+from otoscope.measures import Measure, Moments, Samples, Similarity, registry
+from otoscope.measures.checks import Array, Utterances, check_views
+from otoscope.measures.inference import BlockMoments, BlockSamples, jackknife_all
 
 __all__ = ["similarity"]
 
@@ -21,26 +23,33 @@ def similarity(
     utterances: Utterances | None = None,
     layers_x: Sequence[str] | None = None,
     layers_y: Sequence[str] | None = None,
+    intervals: float | None = None,
+    clusters: Utterances | None = None,
     undefined: str = "raise",
 ) -> xr.DataArray | xr.Dataset:
     """The similarity of every layer with every layer.
 
-    Use it for layer × layer maps within a recogniser, or with `layers_x` and `layers_y` between two. All measures
-    come from one pass over the frames.
+    Use it for layer × layer maps within a recogniser, or with `layers_x` and `layers_y` between two. All measures that
+    follow from moments come from one pass over the frames.
 
     Arguments:
         views: layer name to frames × units, all with the same frames; or moments, where frames came in pieces.
         measure: a registered measure, such as `"cka"`, `"cca"`, `"svcca"` or `"pwcca"`, or a list of them.
         utterances: each frame's utterance index, or the list of lengths; `"cka"` then uses the cross-utterance
             estimator. Only with arrays: moments know theirs.
-        layers_x: the layers on the first axis (all where not given). In `"pwcca"` these weigh.
+        layers_x: the layers on the first axis (all where not given). In `"pwcca"` these weigh, in `"regression"` they
+            predict.
         layers_y: the layers on the second axis (all where not given).
+        intervals: the share of studies, such as 0.95, whose interval is to cover the true value: adds the interval of
+            a jackknife over 20 blocks of utterances. Only with arrays and their utterances.
+        clusters: what is independent of each other, such as speakers, for the intervals: one label for each utterance.
         undefined: `"raise"` stops at the first pair that a measure refuses; `"nan"` leaves a NaN there and lists the
             reasons in the attribute `undefined`.
 
     Returns:
         For one measure a DataArray with dimensions `layer_x` and `layer_y`, for a list a Dataset with one such
-        variable for each. The coordinate `<measure>_null` holds the null levels.
+        variable for each. The coordinate `<measure>_null` holds the null levels, `<measure>_low` and `<measure>_high`
+        the intervals.
 
     Raises:
         MeasureError: an unknown measure, layers or pairs that are not there, or data that cannot carry a measure.
@@ -56,37 +65,86 @@ def similarity(
     chosen = [registry.get(name) for name in ([measure] if isinstance(measure, str) else measure)]
     if not chosen or len({m.name for m in chosen}) < len(chosen):
         raise MeasureError(f"expected one or more different measures, got {measure!r}")
-    moments = _moments(views, utterances, layers_x, layers_y)
-    rows, columns = _axis(moments.widths, layers_x), _axis(moments.widths, layers_y)
-    lacking = [(x, y) for x in rows for y in columns if not moments.has_pair(x, y)]
-    if lacking:
-        raise MeasureError(
-            f"{len(lacking)} of {len(rows) * len(columns)} pairs were not kept in these moments, such as "
-            f"'{lacking[0][0]}', '{lacking[0][1]}'; choose layers_x and layers_y, or keep these pairs"
-        )
-    found = _measure_all(moments, chosen, rows, columns, undefined)
-    arrays = {m.name: _array(moments, m, rows, columns, found[m.name]) for m in chosen}
+    if intervals is None and clusters is not None:
+        raise MeasureError("clusters are for intervals: give intervals=0.95 too, or leave clusters out")
+    there = views.widths if isinstance(views, Moments) else views
+    if not isinstance(views, Moments):
+        check_views(views)
+    rows, columns = _axis(there, layers_x), _axis(there, layers_y)
+    pairs = [(x, y) for x in rows for y in columns]
+    found: dict[str, dict[tuple[str, str], Similarity | MeasureError]] = {}
+    for source in dict.fromkeys(m.source for m in chosen):
+        same = [m for m in chosen if m.source == source]
+        if intervals is None:
+            found |= _measure_all(_data(views, source, utterances, same, pairs), same, pairs)
+        else:
+            found |= _with_intervals(views, source, utterances, clusters, same, pairs, intervals)
+    arrays = {m.name: _array(m, rows, columns, found[m.name], undefined) for m in chosen}
     if isinstance(measure, str):
         return arrays[measure]
     return xr.Dataset(arrays)
 
 
-def _moments(
+def _data(
     views: Mapping[str, Array] | Moments,
+    source: str,
     utterances: Utterances | None,
-    layers_x: Sequence[str] | None,
-    layers_y: Sequence[str] | None,
-) -> Moments:
+    measures: Sequence[Measure],
+    pairs: Sequence[tuple[str, str]],
+) -> Moments | Samples:
+    """What these measures are computed from, made from as few layers and pairs as they need."""
     if isinstance(views, Moments):
         if utterances is not None:
             raise MeasureError("moments know their utterances already; leave `utterances` out, or give arrays")
+        if source == "samples":
+            raise MeasureError(_no_samples([m.name for m in measures]))
+        lacking = [pair for pair in pairs if not views.has_pair(*pair)]
+        if lacking:
+            raise MeasureError(
+                f"{len(lacking)} of {len(pairs)} pairs were not kept in these moments, such as '{lacking[0][0]}', "
+                f"'{lacking[0][1]}'; choose layers_x and layers_y, or keep these pairs"
+            )
         return views
-    pairs = None
-    if isinstance(views, Mapping) and (layers_x is not None or layers_y is not None):
-        rows, columns = (_axis(views, names) for names in (layers_x, layers_y))
-        views = {name: x for name, x in views.items() if name in rows or name in columns}
-        pairs = [(x, y) for x in rows for y in columns]
-    return Moments.of(views, utterances=utterances, pairs=pairs, mergeable=False)
+    kept, needed = _needed(views, measures, pairs)
+    if source == "samples":
+        return Samples.of(kept, utterances=utterances)
+    return Moments.of(kept, utterances=utterances, pairs=needed, mergeable=False)
+
+
+def _needed(
+    views: Mapping[str, Array], measures: Sequence[Measure], pairs: Sequence[tuple[str, str]]
+) -> tuple[dict[str, Array], list[tuple[str, str]]]:
+    """The layers and pairs that are asked for, and those with a third layer that a measure takes."""
+    given = [m.given for m in measures if m.given is not None and m.given in views]
+    names = dict.fromkeys(name for pair in pairs for name in pair)
+    needed = {frozenset(pair): pair for pair in [*pairs, *((name, third) for third in given for name in names)]}
+    return {name: x for name, x in views.items() if name in names or name in given}, list(needed.values())
+
+
+def _with_intervals(
+    views: Mapping[str, Array] | Moments,
+    source: str,
+    utterances: Utterances | None,
+    clusters: Utterances | None,
+    measures: Sequence[Measure],
+    pairs: Sequence[tuple[str, str]],
+    level: float,
+) -> dict[str, dict[tuple[str, str], Similarity | MeasureError]]:
+    if isinstance(views, Moments) or utterances is None:
+        raise MeasureError(
+            "intervals need arrays and their utterances: each block of utterances is left out in turn. Give both, or "
+            "make BlockMoments and call jackknife_all"
+        )
+    kept, needed = _needed(views, measures, pairs)
+    blocks: BlockMoments | BlockSamples
+    if source == "samples":
+        blocks = BlockSamples.of(kept, utterances=utterances, clusters=clusters)
+    else:
+        blocks = BlockMoments.of(kept, utterances=utterances, clusters=clusters, pairs=needed, mergeable=False)
+    found: dict[str, dict[tuple[str, str], Similarity | MeasureError]] = {m.name: {} for m in measures}
+    for (name, x, y), result in jackknife_all(blocks, measures, pairs, level=level).items():
+        found[name][x, y] = result
+    return found
 
 
 def _axis(there: Mapping[str, object], names: Sequence[str] | None) -> list[str]:
@@ -97,50 +155,63 @@ def _axis(there: Mapping[str, object], names: Sequence[str] | None) -> list[str]
     return chosen
 
 
-Results = dict[tuple[str, str], Similarity | MeasureError]
-
-
 def _measure_all(
-    moments: Moments, measures: Sequence[Measure], rows: list[str], columns: list[str], undefined: str
-) -> dict[str, Results]:
+    data: Moments | Samples, measures: Sequence[Measure], pairs: Sequence[tuple[str, str]]
+) -> dict[str, dict[tuple[str, str], Similarity | MeasureError]]:
     """Every measure of every pair; pair by pair, both ways round, so that measures share what a pair costs."""
-    found: dict[str, Results] = {m.name: {} for m in measures}
-    asked = dict.fromkeys((x, y) for x in rows for y in columns)
-    for x, y in sorted(asked, key=lambda pair: [list(moments.widths).index(name) for name in sorted(pair)]):
+    found: dict[str, dict[tuple[str, str], Similarity | MeasureError]] = {m.name: {} for m in measures}
+    depth = {name: i for i, name in enumerate(data.widths)}
+    for x, y in sorted(dict.fromkeys(pairs), key=lambda pair: sorted(depth[name] for name in pair)):
         for measure in measures:
             done = found[measure.name]
             turned = done.get((y, x)) if measure.symmetric else None
-            done[x, y] = turned or _measure(moments, measure, x, y, undefined)
+            done[x, y] = turned or _measure(data, measure, x, y)
     return found
 
 
-def _array(moments: Moments, measure: Measure, rows: list[str], columns: list[str], done: Results) -> xr.DataArray:
-    values, nulls = (np.full((len(rows), len(columns)), np.nan) for _ in range(2))
-    for i, x in enumerate(rows):
-        for j, y in enumerate(columns):
-            result = done[x, y]
-            if isinstance(result, Similarity):
-                values[i, j], nulls[i, j] = result.value, result.null
-    results = [r for r in done.values() if isinstance(r, Similarity)]
-    attrs: dict[str, object] = {"frames": moments.frames}
-    if moments.utterances is not None:
-        attrs["utterances"] = moments.utterances
-    if results and results[0].estimator is not None:
-        attrs["estimator"] = results[0].estimator
-    if not measure.symmetric:
-        attrs["weighted_by"] = "layer_x"
-    refused = [f"{x} | {y}: {r}" for (x, y), r in done.items() if isinstance(r, MeasureError)]
-    if refused:
-        attrs["undefined"] = refused
-    axes = ("layer_x", "layer_y")
-    coords = {"layer_x": rows, "layer_y": columns, f"{measure.name}_null": (axes, nulls)}
-    return xr.DataArray(values, dims=axes, coords=coords, name=measure.name, attrs=attrs)
-
-
-def _measure(moments: Moments, measure: Measure, x: str, y: str, undefined: str) -> Similarity | MeasureError:
+def _measure(data: Moments | Samples, measure: Measure, x: str, y: str) -> Similarity | MeasureError:
     try:
-        return measure.compute(moments, x, y)
+        return measure.compute(data, x, y)
     except MeasureError as refusal:
-        if undefined == "raise":
-            raise
         return refusal
+
+
+def _array(
+    measure: Measure,
+    rows: list[str],
+    columns: list[str],
+    done: Mapping[tuple[str, str], Similarity | MeasureError],
+    undefined: str,
+) -> xr.DataArray:
+    refused = {pair: r for pair, r in done.items() if isinstance(r, MeasureError)}
+    if refused and undefined == "raise":
+        raise next(iter(refused.values()))
+    results = [r for r in done.values() if isinstance(r, Similarity)]
+    attrs: dict[str, object] = {}
+    coords: dict[str, object] = {"layer_x": rows, "layer_y": columns}
+    axes = ("layer_x", "layer_y")
+
+    def table(field: str) -> tuple[tuple[str, str], np.ndarray[Any, Any]]:
+        cells = [[getattr(done[x, y], field, None) for y in columns] for x in rows]
+        return axes, np.array(cells, dtype=np.float64)
+
+    coords[f"{measure.name}_null"] = table("null")
+    if results:
+        first = results[0]
+        known = {"frames": first.frames, "utterances": first.utterances, "estimator": first.estimator}
+        attrs |= {name: value for name, value in known.items() if value is not None}
+        if first.weighted_by is not None:
+            attrs["weighted_by"] = "layer_x"
+        if any(r.level is not None for r in results):
+            attrs |= {"level": first.level, "interval": first.interval}
+            coords |= {f"{measure.name}_{end}": table(end) for end in ("low", "high")}
+    if refused:
+        attrs["undefined"] = [f"{x} | {y}: {r}" for (x, y), r in refused.items()]
+    return xr.DataArray(table("value")[1], dims=axes, coords=coords, name=measure.name, attrs=attrs)
+
+
+def _no_samples(names: Sequence[str]) -> str:
+    return (
+        f"{', '.join(names)} cannot be worked out from moments: the frames themselves are needed. Give arrays of "
+        "frames × units, or choose measures that follow from moments"
+    )

@@ -3,6 +3,8 @@
 import numpy as np
 import torch
 
+from otoscope.measures import get, names
+
 
 def normal(*shape, seed=0):
     return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
@@ -31,3 +33,8 @@ def rotation(n, seed=0):
 
 def index_of(lengths):
     return np.repeat(np.arange(len(lengths)), lengths)
+
+
+def from_moments():
+    """The names of the measures of any two layers that follow from their moments, without a third or one width."""
+    return [n for n in names() if get(n).source == "moments" and n not in ("cka-partial", "paper-cca", "paper-cka")]

@@ -8,9 +8,9 @@ import xarray as xr
 from otoscope import measures
 from otoscope.errors import MeasureError
 from otoscope.labelled import similarity
-from otoscope.measures import Moments, names
+from otoscope.measures import Moments
 
-from .data import normal, related
+from .data import from_moments, normal, related
 
 LENGTHS = [100, 120, 80]
 
@@ -32,15 +32,15 @@ def test_one_measure():
 
 
 def test_several_measures_from_moments_or_arrays():
-    found = similarity(views(), measure=list(names()), utterances=LENGTHS)
+    found = similarity(views(), measure=from_moments(), utterances=LENGTHS)
     assert isinstance(found, xr.Dataset)
-    assert list(found.data_vars) == list(names())
+    assert list(found.data_vars) == from_moments()
     assert found.cka.attrs == {"frames": 300, "utterances": 3, "estimator": "cross-utterance"}
     assert found["cka-biased"].attrs["estimator"] == "biased"
     assert np.allclose(found.cka, found.cka.values.T)
     assert np.allclose(np.diag(found.cka), 1)
-    same = similarity(Moments.of(views(), utterances=LENGTHS), measure=list(names()))
-    xr.testing.assert_identical(found, same)
+    same = similarity(Moments.of(views(), utterances=LENGTHS), measure=from_moments())
+    xr.testing.assert_allclose(found, same, rtol=1e-9)
     expected = measures.cka(views()["conv"], views()["out"], utterances=LENGTHS).value
     assert float(found.cka.sel(layer_x="out", layer_y="conv")) == pytest.approx(expected, abs=1e-12)
 
@@ -75,7 +75,7 @@ def test_refused_pairs_stop_or_are_listed():
 
 
 def test_refusals():
-    with pytest.raises(MeasureError, match="no measure named 'ckaa'; there are cca, cka, cka-debiased"):
+    with pytest.raises(MeasureError, match=r"no measure named 'ckaa'; there are .*cca, cka, cka-debiased"):
         similarity(views(), measure="ckaa")
     with pytest.raises(MeasureError, match="one or more different measures"):
         similarity(views(), measure=[])

@@ -6,17 +6,17 @@ import pytest
 
 from otoscope.errors import MeasureError
 from otoscope.labelled import similarity
-from otoscope.measures import Measure, Moments, cca, cka, get, names, pwcca, register, registry, svcca
+from otoscope.measures import Measure, Moments, Samples, cca, cka, get, names, pwcca, register, registry, svcca
 from otoscope.measures.svcca import compute
 
-from .data import related
+from .data import normal, related
 
 
 def test_names():
     assert {"cka", "cka-debiased", "cka-biased", "cca", "svcca", "pwcca"} <= set(names())
     assert not get("pwcca").symmetric
-    with pytest.raises(MeasureError, match="no measure named 'rsa'; there are"):
-        get("rsa")
+    with pytest.raises(MeasureError, match="no measure named 'no-such'; there are"):
+        get("no-such")
 
 
 @pytest.mark.parametrize("measure", [cka, cca, svcca, pwcca])
@@ -31,9 +31,11 @@ def test_every_function_has_its_registered_measure(measure):
 
 @pytest.mark.parametrize("name", names())
 def test_every_measure_says_what_it_needs(name):
-    x, y = related(200, 6, 5)
+    x, y = related(200, 6, 6)
     measure = get(name)
-    result = measure.compute(Moments.of({"x": x, "y": y}), "x", "y")
+    source = Samples if measure.source == "samples" else Moments
+    views = {"x": x, "y": y, "input": normal(200, 3, seed=9)}
+    result = measure.compute(source.of(views, utterances=[20] * 10), "x", "y")
     assert measure.needs
     assert (measure.name, result.measure) == (name, name)
 

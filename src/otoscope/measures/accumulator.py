@@ -13,15 +13,13 @@ from otoscope.errors import MeasureError
 from otoscope.measures.blocks import Pair, Sums
 from otoscope.measures.checks import Array, as_tensor, check_lengths, check_values, check_views, resolution
 from otoscope.measures.chunk import Chunk, add_chunk
-from otoscope.measures.matmul import fast_float32
+from otoscope.measures.coordinates import FLOAT32, Coordinates, float32_pays, principal_axes
 from otoscope.measures.moments import Moments
 
 __all__ = ["Accumulator"]
 
 LEAST_FRAMES, MOST_FRAMES = 2048, 8192  # of a chunk: wide products run near the processor's peak from here on
 SHARE = 0.7  # of the sums' own memory that a chunk may take, where it is above the least
-SMALL = 1 << 27  # multiply-adds below which float64 costs nothing worth saving
-FLOAT32 = float(torch.finfo(torch.float32).eps)
 
 
 @dataclass(slots=True)
@@ -40,7 +38,7 @@ class Accumulator:
     Frames are gathered until there are enough for products near the processor's peak; what is asked for always counts
     all of them. Sums live on the device of the first update (on the CPU where that device has no float64).
 
-    Arguments: as for `Moments.zero`.
+    Arguments: as for `Moments.zero`, and `coordinates` to count from (default: as the first frames suggest).
 
     >>> import torch
     >>> total = Accumulator({"encoder.0": 4}, utterances=True)
@@ -58,21 +56,20 @@ class Accumulator:
         pairs: Sequence[Pair] | None = None,
         utterances: bool = True,
         mergeable: bool = True,
+        coordinates: Coordinates | None = None,
     ) -> None:
-        self._moments = Moments.zero(widths, pairs=pairs, utterances=utterances, mergeable=mergeable)
+        zero = Moments.zero(widths, pairs=pairs, utterances=utterances, mergeable=mergeable)
+        if coordinates is not None:
+            zero = replace(zero, origins=coordinates.origins, axes=coordinates.axes)
+        self._moments = zero
         self._held: _Held | None = None
-        self._origins: dict[str, Tensor] = {}
 
     @classmethod
     def of(cls, moments: Moments) -> Accumulator:
         """An accumulator that starts from these moments, which stay as they are."""
         made = cls.__new__(cls)
-        made._moments, made._held, made._origins = moments.copy(), None, {}
+        made._moments, made._held = moments.copy(), None
         return made
-
-    def count_from(self, origins: Mapping[str, Tensor]) -> None:
-        """Count frames from these origins (units, by layer) and not from the mean of the first frames."""
-        self._origins = dict(origins)
 
     def moments(self) -> Moments:
         """An immutable copy of what was added so far."""
@@ -140,7 +137,8 @@ class Accumulator:
         X, spans = held.frames[: held.filled], _spans(now.widths)
         if X.dtype == torch.float32 and not self._float32_pays(len(X)):
             X = X.double()
-        origins = dict(now.origins) or self._first_origins(X, spans)
+        # Provisional means, in the precision of the frames, so that taking them off is exact nearby.
+        origins = dict(now.origins) or {name: _mean(X[:, span]) for name, span in spans.items()}
         layers = {name: block.to(X.device) for name, block in now.layers.items()}
         blocks = {pair: block.to(X.device) for pair, block in now.blocks.items()}
         sizes: dict[str, float] = {}
@@ -149,7 +147,10 @@ class Accumulator:
             x -= origins[name].to(x.dtype)
             sizes[name] = _size(x)
             x *= sizes[name]
-        axes = dict(now.axes) or self._first_axes(X, spans)
+        axes = dict(now.axes)
+        if not axes:
+            narrow = X.dtype == torch.float32
+            axes = {name: principal_axes(X[:, span]) if narrow else None for name, span in spans.items()}
         kept = now.utterances is not None
         arithmetic = _arithmetic(X.dtype, max(now.widths.values()))
         add_chunk(
@@ -173,31 +174,11 @@ class Accumulator:
         self._grow(*grown)
         held.filled, held.lengths = 0, []
 
-    def _first_origins(self, X: Tensor, spans: Mapping[str, slice]) -> dict[str, Tensor]:
-        """Provisional means, in the precision of the frames, so that taking them off is exact nearby."""
-        if self._origins:
-            return {name: origin.to(X).double() for name, origin in self._origins.items()}
-        return {name: (X[0, span] + (X[:, span] - X[0, span]).mean(0)).double() for name, span in spans.items()}
-
     def _float32_pays(self, frames: int) -> bool:
-        """Whether there is much to sum, and axes to do it along in float32."""
-        now, widths = self._moments, self._moments.widths
+        now = self._moments
         if now.axes:
             return all(axes is not None for axes in now.axes.values())
-        work = frames * sum(widths[x] * widths[y] for x, y in now.pairs)
-        return frames >= max(widths.values()) and work >= SMALL
-
-    def _first_axes(self, X: Tensor, spans: Mapping[str, slice]) -> dict[str, Tensor | None]:
-        """The principal axes of the first chunk, rounded to float32; the units where that is not the precision."""
-        if X.dtype != torch.float32:
-            return dict.fromkeys(spans)
-        made: dict[str, Tensor | None] = {}
-        with fast_float32():
-            for name, span in spans.items():
-                covariance = (X[:, span].T @ X[:, span]).double()
-                axes = torch.linalg.eigh((covariance + covariance.T) / 2)[1]
-                made[name] = axes.float().double()
-        return made
+        return float32_pays(frames, now.widths, now.pairs)
 
     def add(self, other: Moments) -> None:
         """Add moments counted elsewhere, brought to this origin exactly."""
@@ -302,6 +283,10 @@ def _spans(widths: Mapping[str, int]) -> dict[str, slice]:
         spans[name] = slice(start, start + p)
         start += p
     return spans
+
+
+def _mean(x: Tensor) -> Tensor:
+    return (x[0] + (x - x[0]).mean(0)).double()
 
 
 def _size(x: Tensor) -> float:

@@ -11,7 +11,7 @@ import torch
 
 from otoscope.errors import MeasureError
 from otoscope.measures.blocks import LayerBlock, Pair, PairBlock
-from otoscope.measures.checks import Array, Utterances, check_views, exact_mean, group_utterances
+from otoscope.measures.checks import Array, Utterances, check_values, check_views, group_utterances
 
 __all__ = ["CentredPair", "Moments", "Pair"]
 
@@ -141,15 +141,21 @@ class Moments:
             pairs, mergeable: as for `zero`. Where not mergeable, frames are counted from their exact mean.
         """
         from otoscope.measures.accumulator import Accumulator
+        from otoscope.measures.coordinates import Coordinates
 
         frames = check_views(views)
         order, lengths = (None, None) if utterances is None else group_utterances(utterances, frames)
         if order is not None:
             views = {name: x[order] for name, x in views.items()}
+        check_values(views)
         widths = {name: x.shape[1] for name, x in views.items()}
-        total = Accumulator(widths, pairs=pairs, utterances=lengths is not None, mergeable=mergeable)
-        if not mergeable:
-            total.count_from({name: exact_mean(x) for name, x in views.items()})
+        total = Accumulator(
+            widths,
+            pairs=pairs,
+            utterances=lengths is not None,
+            mergeable=mergeable,
+            coordinates=None if mergeable else Coordinates.of(views, pairs),
+        )
         total.update(views, lengths)
         return total.take()
 

@@ -15,8 +15,9 @@ __all__ = ["Invariance", "Measure", "get", "names", "register", "unregister"]
 Invariance = Literal["scale", "permutation", "rotation", "invertible"]
 """What may be done to a layer without changing the value, each with all before it.
 
-"scale" is a factor for the whole layer and a constant shift of each unit, "permutation" an exchange of units,
-"rotation" an orthogonal map, "invertible" any invertible linear map.
+"scale" is a factor for the whole layer and a shift of all its units alike, "permutation" an exchange of units, each
+of which may also be shifted by a constant of its own, "rotation" an orthogonal map, "invertible" any invertible
+linear map.
 """
 
 
@@ -33,6 +34,7 @@ class Measure:
         distance: whether a larger value means less alike; a layer is then 0 from itself, and otherwise 1.
         source: "moments" for what follows from one pass over any amount of speech, "samples" for what needs the
             frames themselves.
+        given: a third layer that it takes besides the two, by name.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Measure:
     invariance: tuple[Invariance, Invariance] = ("rotation", "rotation")
     distance: bool = False
     source: Literal["moments", "samples"] = "moments"
+    given: str | None = None
 
 
 _measures: dict[str, Measure] = {}

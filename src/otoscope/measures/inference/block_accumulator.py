@@ -10,8 +10,8 @@ import torch
 from otoscope.errors import MeasureError
 from otoscope.measures.accumulator import Accumulator
 from otoscope.measures.checks import Array, check_lengths, check_values, check_views
+from otoscope.measures.coordinates import Coordinates
 from otoscope.measures.inference.block_moments import BlockMoments
-from otoscope.measures.inference.combine import zeros_at
 from otoscope.measures.inference.grouping import BLOCKS, Label, check_blocks
 from otoscope.measures.moments import Pair
 
@@ -47,6 +47,7 @@ class BlockAccumulator:
         pairs: Sequence[Pair] | None = None,
         blocks: int = BLOCKS,
         assignment: Mapping[Label, int] | None = None,
+        mergeable: bool = True,
     ) -> None:
         check_blocks(blocks)
         bad = {name: b for name, b in (assignment or {}).items() if not 0 <= b < blocks}
@@ -56,8 +57,8 @@ class BlockAccumulator:
                 f"the assignment puts cluster {name!r} into block {block} of {blocks} (counted from 0); make it with "
                 "the same number of blocks"
             )
-        self._widths = dict(widths)
-        self._blocks = [Accumulator(widths, pairs=pairs) for _ in range(blocks)]
+        self._widths, self._pairs, self._mergeable = dict(widths), pairs, mergeable
+        self._blocks = [Accumulator(widths, pairs=pairs, mergeable=mergeable) for _ in range(blocks)]
         self._load = [0] * blocks
         self._clusters = dict[Label, int]()
         self._assignment = dict(assignment or {})
@@ -66,7 +67,13 @@ class BlockAccumulator:
     def of(cls, moments: BlockMoments) -> BlockAccumulator:
         """An accumulator that starts from these block moments, which stay as they are."""
         first = moments.blocks[0]
-        made = cls(first.widths, pairs=first.pairs, blocks=len(moments.blocks), assignment=moments.clusters)
+        made = cls(
+            first.widths,
+            pairs=first.pairs,
+            blocks=len(moments.blocks),
+            assignment=moments.clusters,
+            mergeable=first.mergeable,
+        )
         made._blocks = [Accumulator.of(block) for block in moments.blocks]
         made._load = [block.frames for block in moments.blocks]
         made._clusters = dict(moments.clusters)
@@ -89,16 +96,18 @@ class BlockAccumulator:
                 f"clusters has {len(clusters)} labels for {len(counts)} utterances of {sum(counts)} frames; give one "
                 "for each utterance or one for each frame"
             )
-        fresh = not any(self._load)
+        if not any(self._load):
+            # All blocks count from one origin, along the same axes, so that their sums need no moving.
+            at = Coordinates.of(views, self._pairs)
+            self._blocks = [
+                Accumulator(self._widths, pairs=self._pairs, mergeable=self._mergeable, coordinates=at)
+                for _ in self._blocks
+            ]
         chosen = np.array([self._block_of(n, None if clusters is None else clusters[u]) for u, n in enumerate(counts)])
         for block in np.unique(chosen).tolist():
             held = chosen == block
             part = {name: _rows(x, held, counts) for name, x in views.items()}
             self._blocks[block].update(part, [n for n, here in zip(counts, held.tolist(), strict=True) if here])
-            if fresh:
-                # All blocks count from the first one's origin, so that their sums need no moving.
-                zero, fresh = zeros_at(self._blocks[block].moments()), False
-                self._blocks = [b if k == block else Accumulator.of(zero) for k, b in enumerate(self._blocks)]
 
     def take(self) -> BlockMoments:
         """What was added, without a copy: the accumulator gives its sums away and starts from nothing."""

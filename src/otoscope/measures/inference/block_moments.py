@@ -54,6 +54,7 @@ class BlockMoments:
         clusters: Utterances | None = None,
         blocks: int = BLOCKS,
         pairs: Sequence[Pair] | None = None,
+        mergeable: bool = True,
     ) -> BlockMoments:
         """The block moments of whole layers, in blocks of about equal numbers of frames.
 
@@ -63,7 +64,7 @@ class BlockMoments:
             clusters: what is independent of each other, such as speakers: one label for each utterance (in the order
                 of the lengths, or of the sorted utterance indices) or for each frame. Utterances where not given.
             blocks: how many blocks; with fewer clusters some stay empty.
-            pairs: as for `Moments.zero`.
+            pairs, mergeable: as for `Moments.zero`.
 
         Raises:
             MeasureError: as for `Moments.of`; clusters that do not fit the utterances.
@@ -74,7 +75,7 @@ class BlockMoments:
         if placed.order is not None:
             views = {name: x[placed.order] for name, x in views.items()}
         widths = {name: x.shape[1] for name, x in views.items()}
-        total = BlockAccumulator(widths, pairs=pairs, blocks=blocks, assignment=placed.blocks)
+        total = BlockAccumulator(widths, pairs=pairs, blocks=blocks, assignment=placed.blocks, mergeable=mergeable)
         total.update(views, placed.lengths, placed.names)
         kept = total.take()
         return kept if clusters is not None else cls(kept.blocks, {})

@@ -10,7 +10,7 @@ import torch
 from otoscope.measures.accumulator import Accumulator
 from otoscope.measures.moments import Moments
 
-__all__ = ["same_origin", "sum_of", "zeros_at"]
+__all__ = ["same_origin", "sum_of"]
 
 
 def sum_of(parts: Sequence[Moments], less: Sequence[Moments] = ()) -> Moments:
@@ -31,6 +31,8 @@ def sum_of(parts: Sequence[Moments], less: Sequence[Moments] = ()) -> Moments:
             (made.blocks[pair].add_ if sign > 0 else made.blocks[pair].sub_)(block)
         made = replace(
             made,
+            _cache={},
+            _pair_cache={},
             frames=made.frames + sign * part.frames,
             utterances=None if made.utterances is None else made.utterances + sign * (part.utterances or 0),
             squares=made.squares + sign * part.squares,
@@ -39,16 +41,16 @@ def sum_of(parts: Sequence[Moments], less: Sequence[Moments] = ()) -> Moments:
 
 
 def same_origin(one: Moments, other: Moments) -> bool:
-    """Whether both count their frames from the same values."""
+    """Whether both count their frames from the same values, along the same axes."""
     if one.origins.keys() != other.origins.keys() or one.widths != other.widths or one.pairs != other.pairs:
         return False
     return all(
-        o is other.origins[name] or (o.device == other.origins[name].device and torch.equal(o, other.origins[name]))
-        for name, o in one.origins.items()
+        _same(one.origins[name], other.origins[name]) and _same(one.axes[name], other.axes[name])
+        for name in one.origins
     )
 
 
-def zeros_at(like: Moments) -> Moments:
-    """No frames yet, to be counted from the origin of `like`."""
-    zero = Moments.zero(like.widths, pairs=like.pairs, utterances=like.utterances is not None)
-    return replace(zero, origins=like.origins)
+def _same(one: torch.Tensor | None, other: torch.Tensor | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return one is other or (one.device == other.device and torch.equal(one, other))

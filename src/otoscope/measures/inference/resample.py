@@ -59,6 +59,7 @@ class Resampler:
             layers=layers,
             blocks=pairs,
             _cache={},
+            _pair_cache={},
         )
 
     def _layer(self, name: str, weights: Sequence[int], copies: Sequence[int]) -> LayerBlock:
@@ -95,7 +96,9 @@ class Resampler:
         return replace(
             block,
             norms=block.norms + diagonal,
-            spread=_kept(block.spread) + torch.tensordot(c * n, A, 1) + (s * c[:, None]).T @ t,
+            spread=None
+            if block.spread is None
+            else block.spread + torch.tensordot(c * n, A, 1) + (s * c[:, None]).T @ t,
             cross_t=_kept(block.cross_t) + torch.einsum("b,bpq,bq->p", c, A, t),
             cross_s=_kept(block.cross_s) + torch.einsum("b,bpq,bp->q", c, A, s),
             within=_kept(block.within) + c @ (A * A).sum((1, 2)),
@@ -107,16 +110,10 @@ class Resampler:
 
 
 def _at(part: Moments, like: Moments) -> tuple[dict[str, LayerBlock], dict[Pair, PairBlock]]:
-    """The sums of `part`, counted from the origins of `like`."""
-    if same_origin(part, like):
-        return dict(part.layers), dict(part.blocks)
-    m = {name: origin.to(part.origins[name].device) - part.origins[name] for name, origin in like.origins.items()}
-    layers = {name: layer.moved(m[name], part.frames, part.squares) for name, layer in part.layers.items()}
-    pairs = {
-        (x, y): block.moved(m[x], m[y], part.layers[x], part.layers[y], part.frames, part.squares)
-        for (x, y), block in part.blocks.items()
-    }
-    return layers, pairs
+    """The sums of `part`, counted from the origins of `like` along its axes."""
+    if not same_origin(part, like):
+        part = (like + part) - like
+    return dict(part.layers), dict(part.blocks)
 
 
 def _stack(blocks: Sequence[S]) -> S:

@@ -1,0 +1,57 @@
+"""What frames are counted from and along which axes they are summed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from otoscope.measures.blocks import Pair
+from otoscope.measures.checks import Array, as_tensor, exact_mean, resolution
+from otoscope.measures.matmul import fast_float32
+
+__all__ = ["FLOAT32", "Coordinates", "float32_pays", "principal_axes"]
+
+FLOAT32 = float(torch.finfo(torch.float32).eps)
+SMALL = 1 << 27  # multiply-adds below which float64 costs nothing worth saving
+SEEN = 4096  # frames that principal axes are taken from, or twice the units where these are more
+
+
+@dataclass(frozen=True, slots=True)
+class Coordinates:
+    """Each layer's origin (units) and axes (units × units, orthogonal; `None` where it is summed by units)."""
+
+    origins: dict[str, Tensor]
+    axes: dict[str, Tensor | None]
+
+    @classmethod
+    def of(cls, views: Mapping[str, Array], pairs: Sequence[Pair] | None = None) -> Coordinates:
+        """Of whole layers: their exact means and, where float32 will do for them, their principal axes."""
+        origins = {name: exact_mean(x) for name, x in views.items()}
+        frames, widths = len(next(iter(views.values()))), {name: x.shape[1] for name, x in views.items()}
+        wide = any(resolution(x) < FLOAT32 for x in views.values())
+        if wide or not float32_pays(frames, widths, pairs):
+            return cls(origins, dict.fromkeys(views))
+        step = max(1, frames // max(SEEN, 2 * max(widths.values())))
+        origins = {name: origin.float().double() for name, origin in origins.items()}
+        seen = {name: as_tensor(x[::step]).float() - origins[name].float() for name, x in views.items()}
+        return cls(origins, {name: principal_axes(x) for name, x in seen.items()})
+
+
+def float32_pays(frames: int, widths: Mapping[str, int], pairs: Sequence[Pair] | None) -> bool:
+    """Whether there is much to sum, and enough to take axes from."""
+    if pairs is None:
+        work = frames * sum(widths.values()) ** 2 / 2
+    else:
+        work = frames * sum(widths[x] * widths[y] for x, y in pairs)
+    return frames >= max(widths.values()) and work >= SMALL
+
+
+def principal_axes(x: Tensor) -> Tensor:
+    """Eigenvectors of float32 frames' covariance (centred already), rounded to what float32 can turn by."""
+    with fast_float32():
+        covariance = (x.T @ x).double()
+    axes: Tensor = torch.linalg.eigh((covariance + covariance.T) / 2)[1]
+    return axes.float().double()
