@@ -6,6 +6,7 @@ from otoscope.measures.inference.block_samples import BlockSamples
 from otoscope.measures.inference.bootstrap import bootstrap, bootstrap_all
 from otoscope.measures.inference.grouping import assign
 from otoscope.measures.inference.jackknife import jackknife, jackknife_all
+from otoscope.measures.inference.permutation import permutation_test
 
 __all__ = [
     "BlockAccumulator",
@@ -16,4 +17,5 @@ __all__ = [
     "bootstrap_all",
     "jackknife",
     "jackknife_all",
+    "permutation_test",
 ]
