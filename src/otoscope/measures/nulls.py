@@ -12,13 +12,14 @@ __all__ = ["mean_correlation", "permuted_cka"]
 
 
 @lru_cache(maxsize=4096)
-def mean_correlation(p: int, q: int, frames: int) -> float:
+def mean_correlation(p: int, q: int, frames: float) -> float:
     """The expected mean canonical correlation of independent Gaussian layers of ranks p and q.
 
     Formula: ∫ √λ f(λ) dλ, f the limiting density of the squared correlations (Wachter 1980),
     f(λ) = √((λ − a)(b − λ)) / (2π γ_p λ (1 − λ)) for p ≤ q, with γ = rank / (frames − 1) and
     a, b = (√(γ_p (1 − γ_q)) ∓ √(γ_q (1 − γ_p)))². Its mean, E[ρ²] = max(p, q) / (frames − 1), is exact at any size.
-    At a rank of 1, where R² has a Beta law, the value is exact; at others simulation agrees within 0.005.
+    At a rank of 1, where R² has a Beta law, the value is exact; at others simulation agrees within 0.005. For frames
+    that depend on each other give the effective number (`inference.effective_size`), which need not be whole.
 
     >>> round(mean_correlation(20, 20, 300), 3), round(mean_correlation(20, 20, 100_000), 3)
     (0.22, 0.012)
@@ -31,7 +32,7 @@ def mean_correlation(p: int, q: int, frames: int) -> float:
     return _limit(p / n, q / n) + (_rank_one(gap, n) - _limit(1 / n, gap / n)) / math.sqrt(p)
 
 
-def _rank_one(q: int, n: int) -> float:
+def _rank_one(q: int, n: float) -> float:
     """E[R] where R² ~ Beta(q/2, (n − q)/2)."""
     gamma = math.lgamma
     return math.exp(gamma((q + 1) / 2) - gamma(q / 2) + gamma(n / 2) - gamma((n + 1) / 2))
