@@ -58,8 +58,9 @@ def minibatch_cka(
 
     Returns:
         The similarity, never clamped. `standard_error` is from the spread between batches, and `low` and `high` (from
-        10 batches on) are 1.96 of it away: the error of the quick look, slightly too large, and not what other speech
-        would change. The null level is 0. `ranks` are not worked out.
+        10 batches on) are 1.96 of it away. They cover the exact value on these frames, whose distance is about half as
+        large, and on as many other frames where frames are independent; not on other utterances, see docs/measures.md.
+        The null level is 0. `ranks` are not worked out.
 
     Raises:
         MeasureError: a layer is constant, not finite or not frames × units; fewer than 4 frames, or 2 utterances.
