@@ -61,14 +61,18 @@ def batch_products(samples: Samples, kernel: Kernel, apart: bool, batch: int, pa
     device = layers[0].work.device
     index = lengths_to_index(samples.lengths).to(device) if apart and samples.lengths is not None else None
     grams, products = torch.empty(0), []
-    entries = torch.zeros(len(layers), dtype=torch.float64, device=device)
+    entries, energies = torch.zeros(2, len(layers), dtype=torch.float64, device=device)
     with fast_float32(), torch.no_grad():
         for rows in _shuffled(samples.frames, batch, passes, seed):
             chosen, size = rows.to(device), len(rows)
             if grams.shape[1:] != (size, size):
                 grams = torch.empty(len(layers), size, size, dtype=dtype, device=device)
             for gram, layer in zip(grams, layers, strict=True):
-                layer.gram(chosen, out=gram)
+                layer.products(chosen, out=gram)
+            norms = grams.diagonal(dim1=1, dim2=2).clone()
+            energies += (norms.sum(1) - grams.sum((1, 2)) / size).double()
+            for gram, layer, squares in zip(grams, layers, norms, strict=True):
+                layer.apply_kernel(gram, squares)
             lengths: list[int] | None = None
             if index is None:
                 grams.diagonal(dim1=1, dim2=2).zero_()
@@ -86,7 +90,7 @@ def batch_products(samples: Samples, kernel: Kernel, apart: bool, batch: int, pa
     return Batches(
         products=torch.stack(products).cpu(),
         entries=entries.cpu(),
-        energies=torch.stack([layer.energy for layer in layers]).cpu(),
+        energies=energies.cpu(),
         rounding=torch.tensor([passes * layer.rounding for layer in layers], dtype=torch.float64),
     )
 
@@ -117,10 +121,9 @@ class _Layer:
         shape = (min(len(x), most), x.shape[1])
         room = {kind: torch.empty(shape, dtype=kind, device=x.device) for kind in (x.dtype, wide, dtype)}
         self.raw, self.centred, self.work = room[x.dtype], room[wide], room[dtype]
-        self.energy = torch.zeros((), dtype=torch.float64, device=x.device)
 
-    def gram(self, rows: torch.Tensor, *, out: torch.Tensor) -> None:
-        """The kernel of these frames with each other, into `out`."""
+    def products(self, rows: torch.Tensor, *, out: torch.Tensor) -> None:
+        """The inner products of these frames with each other, into `out`."""
         n = len(rows)
         raw, centred, work = self.raw[:n], self.centred[:n], self.work[:n]
         torch.index_select(self.x, 0, rows, out=raw)
@@ -130,8 +133,9 @@ class _Layer:
         if centred.dtype != work.dtype:
             work.copy_(centred)
         torch.mm(work, work.T, out=out)
-        norms, total = out.diagonal().clone(), work.sum(0)
-        self.energy += norms.sum() - (total @ total) / n
-        entries = self.kernel.entries(out, norms, norms)
-        if entries is not out:
-            out.copy_(entries)
+
+    def apply_kernel(self, gram: torch.Tensor, norms: torch.Tensor) -> None:
+        """Make inner products the kernel's entries, in place."""
+        entries = self.kernel.entries(gram, norms, norms)
+        if entries is not gram:
+            gram.copy_(entries)
