@@ -24,9 +24,10 @@ __all__ = ["Scheme", "permutation_test"]
 Scheme = Literal["utterances", "shifts", "both"]
 
 PERMUTATIONS = 199
-GROUP = 16
 FEWEST_ARRANGEMENTS = 20
+FEWEST_IN_GROUP = 4
 LEAST_KEPT = 0.5
+WELL_KEPT = 0.8
 ROUNDING = 1e-12
 
 Rows = npt.NDArray[np.intp]
@@ -41,7 +42,7 @@ def permutation_test(
     utterances: Utterances,
     scheme: Scheme = "utterances",
     permutations: int = PERMUTATIONS,
-    group: int = GROUP,
+    group: int | None = None,
     seed: int = 0,
 ) -> Similarity:
     """A similarity with its p-value and its null level, from permutations of one layer's utterances.
@@ -70,7 +71,8 @@ def permutation_test(
         utterances: each frame's utterance index, or the list of lengths. Speakers where a speaker has several.
         scheme: what is permuted.
         permutations: R; the least p-value is 1/(1 + R).
-        group: how many utterances of neighbouring length are exchanged with each other.
+        group: about how many utterances of neighbouring length are exchanged with each other; where not given, as
+            many as leave 80 % of the frames uncut.
         seed: of the draws; the same seed gives the same p-value.
 
     Returns:
@@ -94,7 +96,7 @@ def permutation_test(
     chosen = measure if isinstance(measure, Measure) else registry.get(measure)
     if scheme not in get_args(Scheme):
         raise MeasureError(f"no scheme '{scheme}'; there are {', '.join(get_args(Scheme))}")
-    if permutations < FEWEST_ARRANGEMENTS - 1 or group < 2:
+    if permutations < FEWEST_ARRANGEMENTS - 1 or (group is not None and group < 2):
         raise MeasureError(
             f"permutations is {permutations} and group is {group}; expected at least {FEWEST_ARRANGEMENTS - 1} "
             "permutations, for a p-value of 0.05, among groups of at least 2 utterances"
@@ -103,7 +105,7 @@ def permutation_test(
     for name in (x, y):
         samples.view(name)
     lengths = np.array(samples.lengths)
-    groups = _groups(lengths, group if scheme != "shifts" else 1)
+    groups = _groups(lengths, group) if scheme != "shifts" else [np.array([u]) for u in range(len(lengths))]
     _check_arrangements(lengths, groups, scheme)
     inside = _cut(samples, lengths, groups)
     observed = _compute(chosen, inside, x, y).value
@@ -116,11 +118,20 @@ def permutation_test(
     return replace(result, p_value=(1 + extreme) / (1 + permutations), null=float(values.mean()))
 
 
-def _groups(lengths: Rows, group: int) -> list[Rows]:
-    """Utterances of neighbouring length; a last group of less than half the size joins the one before."""
-    order = np.argsort(lengths, kind="stable")
-    count = max(1, round(len(lengths) / group))
-    return [np.sort(part) for part in np.array_split(order, count)]
+def _groups(lengths: Rows, group: int | None) -> list[Rows]:
+    """Utterances of neighbouring length, in groups of about equal size."""
+    order, most = np.argsort(lengths, kind="stable"), max(1, len(lengths) // FEWEST_IN_GROUP)
+    counts = range(1, most + 1) if group is None else [max(1, round(len(lengths) / group))]
+    for count in counts:
+        groups = [np.sort(part) for part in np.array_split(order, count)]
+        if _kept(lengths, groups) >= WELL_KEPT * lengths.sum():
+            break
+    return groups
+
+
+def _kept(lengths: Rows, groups: Sequence[Rows]) -> int:
+    """The frames that are left when all of a group are cut to its shortest."""
+    return sum(len(g) * int(lengths[g].min()) for g in groups)
 
 
 def _check_arrangements(lengths: Rows, groups: Sequence[Rows], scheme: Scheme) -> None:
@@ -133,7 +144,7 @@ def _check_arrangements(lengths: Rows, groups: Sequence[Rows], scheme: Scheme) -
             f"'{scheme}', too few for a p-value: at least {FEWEST_ARRANGEMENTS} are needed. Give more utterances, or "
             "larger groups"
         )
-    kept = sum(len(g) * int(lengths[g].min()) for g in groups)
+    kept = _kept(lengths, groups)
     if kept < LEAST_KEPT * lengths.sum():
         raise MeasureError(
             f"exchanging utterances of {lengths.min()} to {lengths.max()} frames in groups of up to "
@@ -177,4 +188,4 @@ def _compute(measure: Measure, samples: Samples, x: str, y: str) -> Similarity:
         return measure.compute(samples, x, y)
     # An index for each frame, since lengths of one frame each could be taken for one.
     index = np.repeat(np.arange(samples.utterances or 0), samples.lengths or ())
-    return measure.compute(Moments.of(samples.views, utterances=index), x, y)
+    return measure.compute(Moments.of(samples.views, utterances=index, mergeable=False), x, y)
