@@ -57,8 +57,9 @@ class Accumulator:
         utterances: bool = True,
         mergeable: bool = True,
         coordinates: Coordinates | None = None,
+        self_pairs: bool = True,
     ) -> None:
-        zero = Moments.zero(widths, pairs=pairs, utterances=utterances, mergeable=mergeable)
+        zero = Moments.zero(widths, pairs=pairs, utterances=utterances, mergeable=mergeable, self_pairs=self_pairs)
         if coordinates is not None:
             zero = replace(zero, origins=coordinates.origins, axes=coordinates.axes)
         self._moments = zero

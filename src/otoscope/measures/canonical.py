@@ -9,7 +9,7 @@ from torch import Tensor
 
 from otoscope.measures.matmul import fast_float32
 from otoscope.measures.moments import Moments
-from otoscope.measures.spectrum import Spectrum, spectrum, whitened_cross
+from otoscope.measures.spectrum import Spectrum, spectrum, whitened
 from otoscope.measures.svd import left_svd
 
 __all__ = ["Canonical", "canonical"]
@@ -62,7 +62,7 @@ def canonical(moments: Moments, x: str, y: str) -> Canonical:
 
 def _decompose(moments: Moments, x: str, y: str) -> Canonical:
     X, Y = spectrum(moments, x), spectrum(moments, y)
-    T = whitened_cross(moments, x, y, X, Y, X.rank, Y.rank)
+    T = whitened(moments, x, y, X, Y, X.rank, Y.rank)
     with fast_float32():
         if X.rank <= Y.rank:
             U, correlations = left_svd(T)

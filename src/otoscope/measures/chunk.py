@@ -46,8 +46,10 @@ class Chunk:
 def add_chunk(chunk: Chunk, layers: Mapping[str, LayerBlock], blocks: Mapping[Pair, PairBlock]) -> None:
     """Add the chunk's sums to the layers' and the pairs', in place."""
     with fast_float32():
-        within = _within(chunk, list(blocks)) if chunk.lengths is not None else None
+        within = _within(chunk, list(blocks)) if chunk.lengths is not None and blocks else None
         norms, along, sums = _layer_sums(chunk, layers)
+        if not blocks:
+            return
         _turn(chunk)
         _add_vectors(chunk, blocks, norms, along, within)
         for run in _runs(chunk, list(blocks)):

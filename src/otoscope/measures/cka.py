@@ -6,15 +6,13 @@ import math
 from functools import partial
 from typing import Literal, get_args
 
-import torch
-
 from otoscope.errors import MeasureError
 from otoscope.measures.checks import Array, Utterances
 from otoscope.measures.moments import Moments
 from otoscope.measures.nulls import permuted_cka
 from otoscope.measures.registry import Measure, register
 from otoscope.measures.result import Similarity
-from otoscope.measures.spectrum import check_varies, spectrum
+from otoscope.measures.spectrum import check_varies
 
 __all__ = ["Estimator", "cka", "compute", "similarity_sum"]
 
@@ -93,7 +91,6 @@ def compute(
         null=null,
         frames=moments.frames,
         units=(moments.widths[x], moments.widths[y]),
-        ranks=(spectrum(moments, x).rank, spectrum(moments, y).rank),
         layers=(x, y),
         utterances=moments.utterances,
         estimator=chosen,
@@ -109,29 +106,20 @@ def similarity_sum(moments: Moments, x: str, y: str, estimator: Estimator) -> fl
 
 def _inner(moments: Moments, x_name: str, y_name: str, estimator: Estimator) -> float:
     """S(x, y) of centred sums."""
-    n, whole = moments.frames, _square(moments, x_name, y_name)
+    n, pair = moments.frames, moments.inner(x_name, y_name)
     if estimator == "biased":
-        return whole
-    pair, x, y = moments.centred(x_name, y_name), moments.layer(x_name), moments.layer(y_name)
+        return pair.square
+    x, y = moments.layer(x_name), moments.layer(y_name)
     if estimator == "debiased":
-        return whole - n / (n - 2) * pair.norms + float(x.energy) * float(y.energy) / ((n - 1) * (n - 2))
+        return pair.square - n / (n - 2) * pair.norms + float(x.energy) * float(y.energy) / ((n - 1) * (n - 2))
     assert pair.within is not None  # checked by _check_amount
     between = float(x.by_utterance()[1]) * float(y.by_utterance()[1])
-    return whole - pair.within - between / (n * n - moments.squares)
-
-
-def _square(moments: Moments, x: str, y: str) -> float:
-    """‖A‖², the same along any orthogonal axes."""
-
-    def square() -> float:
-        return float(torch.linalg.vector_norm(moments.centred(x, y).cross)) ** 2
-
-    return moments.cached_pair(x, y, "square", square)
+    return pair.square - pair.within - between / (n * n - moments.squares)
 
 
 def _self_similarity(moments: Moments, name: str, estimator: Estimator) -> float:
     def compute_self() -> float:
-        value, whole = _inner(moments, name, name, estimator), _square(moments, name, name)
+        value, whole = _inner(moments, name, name, estimator), moments.inner(name, name).square
         # S is a squared norm; what is left of ‖A‖² below this is rounding.
         if not value > 1e-12 * whole:
             raise MeasureError(

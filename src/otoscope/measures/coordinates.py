@@ -27,15 +27,22 @@ class Coordinates:
     axes: dict[str, Tensor | None]
 
     @classmethod
+    def means(cls, views: Mapping[str, Array]) -> Coordinates:
+        """The exact means of whole layers, in the precision of the frames; summed by units."""
+        origins = {name: exact_mean(x) for name, x in views.items()}
+        if all(resolution(x) >= FLOAT32 for x in views.values()):
+            origins = {name: origin.float().double() for name, origin in origins.items()}
+        return cls(origins, dict.fromkeys(views))
+
+    @classmethod
     def of(cls, views: Mapping[str, Array], pairs: Sequence[Pair] | None = None) -> Coordinates:
         """Of whole layers: their exact means and, where float32 will do for them, their principal axes."""
-        origins = {name: exact_mean(x) for name, x in views.items()}
+        origins = cls.means(views).origins
         frames, widths = len(next(iter(views.values()))), {name: x.shape[1] for name, x in views.items()}
         wide = any(resolution(x) < FLOAT32 for x in views.values())
         if wide or not float32_pays(frames, widths, pairs):
             return cls(origins, dict.fromkeys(views))
         step = max(1, frames // max(SEEN, 2 * max(widths.values())))
-        origins = {name: origin.float().double() for name, origin in origins.items()}
         seen = {name: as_tensor(x[::step]).float() - origins[name].float() for name, x in views.items()}
         return cls(origins, {name: principal_axes(x) for name, x in seen.items()})
 

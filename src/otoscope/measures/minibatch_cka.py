@@ -60,7 +60,7 @@ def minibatch_cka(
         The similarity, never clamped. `standard_error` is from the spread between batches, and `low` and `high` (from
         10 batches on) are 1.96 of it away. They cover the exact value on these frames, whose distance is about half as
         large, and on as many other frames where frames are independent; not on other utterances, see docs/measures.md.
-        The null level is 0. `ranks` are not worked out.
+        The null level is 0.
 
     Raises:
         MeasureError: a layer is constant, not finite or not frames × units; fewer than 4 frames, or 2 utterances.
@@ -123,7 +123,6 @@ def compute(
         null=0.0,
         frames=samples.frames,
         units=(samples.widths[x], samples.widths[y]),
-        ranks=None,  # type: ignore[arg-type]  # would take several times as long as the rest
         layers=(x, y),
         utterances=samples.utterances,
         estimator=chosen,

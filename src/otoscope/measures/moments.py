@@ -13,9 +13,22 @@ from otoscope.errors import MeasureError
 from otoscope.measures.blocks import LayerBlock, Pair, PairBlock
 from otoscope.measures.checks import Array, Utterances, check_values, check_views, group_utterances
 
-__all__ = ["CentredPair", "Moments", "Pair"]
+__all__ = ["CentredPair", "InnerProducts", "Moments", "Pair"]
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class InnerProducts:
+    """What CKA needs of a pair, features exactly centred.
+
+    `square` is ‖Σ x̃_s ỹ_sᵀ‖², `norms` is Σ ‖x̃_s‖² ‖ỹ_s‖², `within` is Σ_u ‖Ã_u‖² (`None` where utterances are not kept
+    apart).
+    """
+
+    square: float
+    norms: float
+    within: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +98,7 @@ class Moments:
     axes: Mapping[str, torch.Tensor | None] = field(repr=False)
     layers: Mapping[str, LayerBlock] = field(repr=False)
     blocks: Mapping[Pair, PairBlock] = field(repr=False)
+    products: Mapping[Pair, InnerProducts] = field(default_factory=dict, repr=False)
     _cache: dict[Hashable, Any] = field(default_factory=dict, repr=False)
     _pair_cache: dict[Hashable, Any] = field(default_factory=dict, repr=False)
 
@@ -96,6 +110,7 @@ class Moments:
         pairs: Sequence[Pair] | None = None,
         utterances: bool = True,
         mergeable: bool = True,
+        self_pairs: bool = True,
     ) -> Moments:
         """No frames yet, of layers with these widths.
 
@@ -106,10 +121,11 @@ class Moments:
             utterances: whether utterances are kept apart, as cross-utterance CKA needs; costs twice the memory.
             mergeable: whether moments with other origins will be added; where not, half the memory and half the
                 products are saved.
+            self_pairs: whether to keep each layer's pair with itself, as every measure needs.
         """
         if not widths or any(int(p) < 1 for p in widths.values()):
             raise MeasureError(f"moments need at least one layer, each of at least one unit; got {dict(widths)}")
-        kept = _all_pairs(widths, pairs)
+        kept = _all_pairs(widths, pairs, self_pairs)
         cpu = torch.device("cpu")
         return cls(
             widths=dict(widths),
@@ -193,6 +209,7 @@ class Moments:
     def pair(self, x: str, y: str) -> PairBlock:
         """The sums of a pair, with exactly centred features, in units; `centred` has less in it and is cheaper."""
         self._check_measurable(x, y)
+        self._check_covariance(x, y)
         if (x, y) not in self.blocks:
             return self.pair(y, x).transposed()
         X, Y = self.layers[x], self.layers[y]
@@ -207,9 +224,23 @@ class Moments:
         whatever a rotation leaves unchanged can be read off as it stands; `to_units` leads back to the units.
         """
         self._check_measurable(x, y)
+        self._check_covariance(x, y)
         if (x, y) not in self.blocks:
             return self.centred(y, x).transposed()
         return self.cached_pair(x, y, "centred", lambda: self._centre(x, y))
+
+    def inner(self, x: str, y: str) -> InnerProducts:
+        """What CKA needs of a pair: lengths and inner products, without its matrices."""
+        self._check_measurable(x, y)
+        known = self.products.get((x, y)) or self.products.get((y, x))
+        if known is not None:
+            return known
+
+        def find() -> InnerProducts:
+            pair = self.centred(x, y)
+            return InnerProducts(float(torch.linalg.vector_norm(pair.cross)) ** 2, pair.norms, pair.within)
+
+        return self.cached_pair(x, y, "inner", find)
 
     def _centre(self, x: str, y: str) -> CentredPair:
         """`PairBlock.moved` to the mean, where Σ x_s = n m lets most of it fall away."""
@@ -259,7 +290,7 @@ class Moments:
 
     def has_pair(self, x: str, y: str) -> bool:
         """Whether this pair was kept, in either order."""
-        return (x, y) in self.blocks or (y, x) in self.blocks
+        return any(pair in kept for kept in (self.blocks, self.products) for pair in ((x, y), (y, x)))
 
     def cached(self, key: Hashable, make: Callable[[], T]) -> T:
         """What is worked out once for these moments, e.g. a layer's eigendecomposition, and shared by measures."""
@@ -294,6 +325,12 @@ class Moments:
         if not self.frames:
             raise MeasureError("these moments are empty: no frames were added; call update first")
 
+    def _check_covariance(self, x: str, y: str) -> None:
+        if (x, y) not in self.blocks and (y, x) not in self.blocks:
+            raise MeasureError(
+                f"only what CKA needs of the pair '{x}', '{y}' was kept in these moments; make them with Moments.of"
+            )
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values and named tensors, from which `from_dict` makes the same moments."""
         from otoscope.measures.storage import to_dict
@@ -321,14 +358,14 @@ class Moments:
         return load(path)
 
 
-def _all_pairs(widths: Mapping[str, int], pairs: Sequence[Pair] | None) -> tuple[Pair, ...]:
+def _all_pairs(widths: Mapping[str, int], pairs: Sequence[Pair] | None, self_pairs: bool) -> tuple[Pair, ...]:
     names = list(widths)
     if pairs is None:
         return tuple((x, y) for i, x in enumerate(names) for y in names[i:])
     unknown = sorted({name for pair in pairs for name in pair} - set(names))
     if unknown:
         raise MeasureError(f"pairs name unknown layers {', '.join(unknown)}; there are {', '.join(names)}")
-    kept: dict[Pair, None] = {(name, name): None for name in names}
+    kept: dict[Pair, None] = {(name, name): None for name in names} if self_pairs else {}
     for x, y in pairs:
         if (y, x) not in kept:
             kept[x, y] = None

@@ -8,7 +8,7 @@ from otoscope.measures.checks import Array
 from otoscope.measures.moments import Moments
 from otoscope.measures.registry import Measure, register
 from otoscope.measures.result import Similarity
-from otoscope.measures.spectrum import check_varies, spectrum
+from otoscope.measures.spectrum import check_varies
 from otoscope.measures.svd import singular_values
 
 __all__ = ["aligned_cosine", "compute", "from_cosine", "nuclear_norm", "procrustes"]
@@ -79,7 +79,6 @@ def from_cosine(measure: str, value: float, moments: Moments, x: str, y: str) ->
         null=math.nan,
         frames=moments.frames,
         units=(moments.widths[x], moments.widths[y]),
-        ranks=(spectrum(moments, x).rank, spectrum(moments, y).rank),
         layers=(x, y),
         utterances=moments.utterances,
     )

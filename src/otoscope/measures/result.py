@@ -21,7 +21,8 @@ class Similarity:
             independent, so a study compares with shuffled utterances too.
         frames: the number of frames it was measured on.
         units: the widths of the two layers.
-        ranks: the numerical ranks of the two layers; for SVCCA the principal components kept.
+        ranks: the numerical ranks of the two layers, for SVCCA the principal components kept; `None` where the measure
+            does not go by them.
         layers: the names of the two layers, `("x", "y")` for plain arrays.
         utterances: the number of utterances, `None` where they were not given.
         estimator: which estimator of CKA, `None` for the CCA family.
@@ -47,8 +48,8 @@ class Similarity:
     null: float
     frames: int
     units: tuple[int, int]
-    ranks: tuple[int, int]
     layers: tuple[str, str]
+    ranks: tuple[int, int] | None = None
     utterances: int | None = None
     estimator: str | None = None
     weighted_by: str | None = None

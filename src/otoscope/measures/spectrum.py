@@ -10,7 +10,7 @@ from otoscope.errors import MeasureError
 from otoscope.measures.matmul import fast_float32
 from otoscope.measures.moments import Moments
 
-__all__ = ["Spectrum", "check_varies", "spectrum", "whitened_cross"]
+__all__ = ["Spectrum", "check_varies", "spectrum", "whitened", "whitened_cross"]
 
 EPS = float(torch.finfo(torch.float64).eps)
 ARITHMETIC = 64  # how far, in variance, the arithmetic behind an activation may exceed one rounding of the result
@@ -91,8 +91,13 @@ def check_varies(moments: Moments, name: str) -> None:
 def whitened_cross(moments: Moments, x: str, y: str, X: Spectrum, Y: Spectrum, kx: int, ky: int) -> torch.Tensor:
     """Λ_x^(-1/2) V_xᵀ X̃ᵀỸ V_y Λ_y^(-1/2) in the leading kx × ky directions.
 
-    Its singular values are the canonical correlations of these. float32 where the activations were summed in float32.
+    Its singular values are the canonical correlations of these.
     """
+    return whitened(moments, x, y, X, Y, kx, ky).double()
+
+
+def whitened(moments: Moments, x: str, y: str, X: Spectrum, Y: Spectrum, kx: int, ky: int) -> torch.Tensor:
+    """`whitened_cross`, in float32 where the activations were summed in float32."""
     if moments.axes[x] is None or moments.axes[y] is None:
         return _whitener(moments, x, X, kx).T @ moments.centred(x, y).cross @ _whitener(moments, y, Y, ky)
     # Along nearly principal axes, scaled to unit variance, all numbers are about 1 and float32 is as good as the input.

@@ -55,7 +55,7 @@ def compute(moments: Moments, x: str, y: str, *, variance: float = 0.99) -> Simi
     X, Y = (spectrum(moments, name, standardised=False) for name in (x, y))
     kept = (X.components(variance), Y.components(variance))
     check_enough_frames("svcca", moments.frames, units, kept)
-    correlations = singular_values(whitened_cross(moments, x, y, X, Y, *kept).double())
+    correlations = singular_values(whitened_cross(moments, x, y, X, Y, *kept))
     return Similarity(
         measure="svcca",
         value=float(correlations.mean()),

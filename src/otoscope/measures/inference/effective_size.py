@@ -125,13 +125,15 @@ def effective_null(x: Array, y: Array, *, utterances: Utterances, measure: str =
     samples = Samples.of({"x": x, "y": y}, utterances=utterances)
     moments = Moments.of(samples.views)
     result = registry.get(measure).compute(moments, "x", "y")
-    kept = [rank if measure == "svcca" else None for rank in result.ranks]
+    ranks = result.ranks
+    assert ranks is not None  # the family goes by them
+    kept = [rank if measure == "svcca" else None for rank in ranks]
     rhos = [_autocorrelation(samples, moments, name, k) for name, k in zip(("x", "y"), kept, strict=True)]
     size = _size(samples, rhos).effective
-    if size - 1 <= max(result.ranks):
+    if size - 1 <= max(ranks):
         null = 1.0
     else:
-        null = max(result.ranks) / (size - 1) if measure == "cca-r2" else mean_correlation(*result.ranks, size)
+        null = max(ranks) / (size - 1) if measure == "cca-r2" else mean_correlation(*ranks, size)
     return replace(result, null=null)
 
 
