@@ -194,7 +194,7 @@ def _within(chunk: Chunk, pairs: Sequence[Pair]) -> Tensor:
                 for other in run.partners:
                     span = chunk.spans[other]
                     part = A[:, span.start - run.columns.start : span.stop - run.columns.start]
-                    total[index[run.name], index[other]] += torch.linalg.vector_norm(part).double().square()
+                    total[index[run.name], index[other]] += torch.linalg.vector_norm(part, dtype=torch.float64).square()
     return total
 
 

@@ -104,7 +104,7 @@ def _score(train: Moments, held: Moments, x: str, y: str) -> tuple[torch.Tensor,
     X, Y = spectrum(train, x), spectrum(train, y)
     ranks = (X.rank, Y.rank)
     check_enough_frames("cca-held-out", train.frames, units, ranks)
-    whitened = whitened_cross(train, x, y, X, Y, *ranks)
+    whitened = whitened_cross(train, x, y, X, Y, *ranks).double()
     U, correlations = left_svd(whitened)
     # Wᵀu_i = ρ_i v_i: the other side's direction but for its length, which no correlation depends on.
     a, b = _directions(X, U), _directions(Y, whitened.T @ U)

@@ -58,7 +58,7 @@ def compute(moments: Moments, x: str, y: str) -> Similarity:
     whitened = whitened_cross(moments, x, y, X, Y, *ranks)
     return Similarity(
         measure="cca-r2",
-        value=float(torch.linalg.vector_norm(whitened)) ** 2 / min(ranks),
+        value=float(torch.linalg.vector_norm(whitened, dtype=torch.float64)) ** 2 / min(ranks),
         null=max(ranks) / (moments.frames - 1),
         frames=moments.frames,
         units=units,
