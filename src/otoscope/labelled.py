@@ -9,10 +9,10 @@ import numpy as np
 import xarray as xr
 
 from otoscope.errors import MeasureError
-from otoscope.measures import Measure, Moments, Samples, Similarity, path, registry
+from otoscope.measures import Measure, Moments, Samples, Similarity, registry
 from otoscope.measures.checks import Array, Utterances, check_views
-from otoscope.measures.gram import gram_moments
 from otoscope.measures.inference import BlockMoments, BlockSamples, jackknife_all
+from otoscope.measures.path import moments_for
 
 __all__ = ["similarity"]
 
@@ -109,10 +109,7 @@ def _data(
     kept, needed = _needed(views, measures, pairs)
     if source == "samples":
         return Samples.of(kept, utterances=utterances)
-    frames, widths = check_views(kept), {name: x.shape[1] for name, x in kept.items()}
-    if path.choose(frames, widths, needed, [m.name for m in measures]).name == "gram":
-        return gram_moments(kept, utterances=utterances, pairs=needed)
-    return Moments.of(kept, utterances=utterances, pairs=needed, mergeable=False)
+    return moments_for([m.name for m in measures], kept, utterances=utterances, pairs=needed)
 
 
 def _needed(

@@ -38,7 +38,11 @@ class Accumulator:
     Frames are gathered until there are enough for products near the processor's peak; what is asked for always counts
     all of them. Sums live on the device of the first update (on the CPU where that device has no float64).
 
-    Arguments: as for `Moments.zero`, and `coordinates` to count from (default: as the first frames suggest).
+    Arguments: as for `Moments.zero`, and
+
+        coordinates: to count from (default: as the first frames suggest).
+        turned: whether float32 frames are turned to their principal axes before they are summed, as the measures that
+            whiten need; where not, directions of little variance are lost in float32, which is nothing to CKA.
 
     >>> import torch
     >>> total = Accumulator({"encoder.0": 4}, utterances=True)
@@ -58,18 +62,20 @@ class Accumulator:
         mergeable: bool = True,
         coordinates: Coordinates | None = None,
         self_pairs: bool = True,
+        turned: bool = True,
     ) -> None:
         zero = Moments.zero(widths, pairs=pairs, utterances=utterances, mergeable=mergeable, self_pairs=self_pairs)
         if coordinates is not None:
             zero = replace(zero, origins=coordinates.origins, axes=coordinates.axes)
         self._moments = zero
         self._held: _Held | None = None
+        self._turned = turned
 
     @classmethod
     def of(cls, moments: Moments) -> Accumulator:
         """An accumulator that starts from these moments, which stay as they are."""
         made = cls.__new__(cls)
-        made._moments, made._held = moments.copy(), None
+        made._moments, made._held, made._turned = moments.copy(), None, True
         return made
 
     def moments(self) -> Moments:
@@ -150,7 +156,7 @@ class Accumulator:
             x *= sizes[name]
         axes = dict(now.axes)
         if not axes:
-            narrow = X.dtype == torch.float32
+            narrow = X.dtype == torch.float32 and self._turned
             axes = {name: principal_axes(X[:, span]) if narrow else None for name, span in spans.items()}
         kept = now.utterances is not None
         arithmetic = _arithmetic(X.dtype, max(now.widths.values()))
@@ -177,7 +183,7 @@ class Accumulator:
 
     def _float32_pays(self, frames: int) -> bool:
         now = self._moments
-        if now.axes:
+        if now.axes and self._turned:
             return all(axes is not None for axes in now.axes.values())
         return float32_pays(frames, now.widths, now.pairs)
 

@@ -15,6 +15,7 @@ __all__ = [
     "Array",
     "Utterances",
     "as_tensor",
+    "by_utterance",
     "check_lengths",
     "check_values",
     "check_views",
@@ -139,6 +140,16 @@ def group_utterances(utterances: Utterances, frames: int) -> tuple[npt.NDArray[n
     _, index, counts = np.unique(given, return_inverse=True, return_counts=True)
     contiguous = bool((np.diff(index) >= 0).all())
     return (None if contiguous else np.argsort(index, kind="stable")), counts.tolist()
+
+
+def by_utterance(
+    views: Mapping[str, Array], utterances: Utterances | None
+) -> tuple[Mapping[str, Array], list[int] | None]:
+    """The views with each utterance's frames together, and the utterances' lengths; `None` where they are not known."""
+    if utterances is None:
+        return views, None
+    order, lengths = group_utterances(utterances, len(next(iter(views.values()))))
+    return (views if order is None else {name: x[order] for name, x in views.items()}), lengths
 
 
 def exact_mean(x: Array) -> torch.Tensor:

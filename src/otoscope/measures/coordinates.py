@@ -16,7 +16,7 @@ __all__ = ["FLOAT32", "Coordinates", "float32_pays", "principal_axes"]
 
 FLOAT32 = float(torch.finfo(torch.float32).eps)
 SMALL = 1 << 27  # multiply-adds below which float64 costs nothing worth saving
-SEEN = 4096  # frames that principal axes are taken from, or twice the units where these are more
+SEEN = 2048  # frames that principal axes are taken from, or twice the units where these are more
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from otoscope.measures.accumulator import Accumulator
 from otoscope.measures.blocks import Pair
-from otoscope.measures.checks import Array, Utterances, as_tensor, check_views, group_utterances, resolution
+from otoscope.measures.checks import Array, Utterances, as_tensor, by_utterance, check_views, resolution
 from otoscope.measures.coordinates import FLOAT32, Coordinates
 from otoscope.measures.matmul import fast_float32
 from otoscope.measures.moments import InnerProducts, Moments
@@ -33,9 +33,8 @@ def gram_moments(views: Mapping[str, Array], *, utterances: Utterances | None, p
         utterances: each frame's utterance index, in any order, or the list of lengths; `None`: not kept apart.
         pairs: the pairs to be measured.
     """
-    order, lengths = (None, None) if utterances is None else group_utterances(utterances, check_views(views))
-    if order is not None:
-        views = {name: x[order] for name, x in views.items()}
+    check_views(views)
+    views, lengths = by_utterance(views, utterances)
     widths = {name: x.shape[1] for name, x in views.items()}
     wide = any(resolution(x) < FLOAT32 for x in views.values())
     at = Coordinates.means(views)

@@ -11,7 +11,7 @@ import torch
 
 from otoscope.errors import MeasureError
 from otoscope.measures.blocks import LayerBlock, Pair, PairBlock
-from otoscope.measures.checks import Array, Utterances, check_values, check_views, group_utterances
+from otoscope.measures.checks import Array, Utterances, by_utterance, check_values, check_views
 
 __all__ = ["CentredPair", "InnerProducts", "Moments", "Pair"]
 
@@ -159,10 +159,8 @@ class Moments:
         from otoscope.measures.accumulator import Accumulator
         from otoscope.measures.coordinates import Coordinates
 
-        frames = check_views(views)
-        order, lengths = (None, None) if utterances is None else group_utterances(utterances, frames)
-        if order is not None:
-            views = {name: x[order] for name, x in views.items()}
+        check_views(views)
+        views, lengths = by_utterance(views, utterances)
         check_values(views)
         widths = {name: x.shape[1] for name, x in views.items()}
         total = Accumulator(

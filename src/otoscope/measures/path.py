@@ -6,11 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from otoscope.measures.accumulator import Accumulator
 from otoscope.measures.blocks import Pair
+from otoscope.measures.checks import Array, Utterances, by_utterance, check_views
+from otoscope.measures.coordinates import Coordinates
+from otoscope.measures.gram import gram_moments
+from otoscope.measures.moments import Moments
 
-__all__ = ["GRAM_MEASURES", "Path", "choose"]
+__all__ = ["GRAM_MEASURES", "Path", "choose", "moments_for"]
 
-GRAM_MEASURES = frozenset({"cka", "cka-biased", "cka-debiased"})
+GRAM_MEASURES = frozenset({"cka", "cka-biased", "cka-debiased", "cka-partial"})
 """The measures that inner products of Gram matrices suffice for."""
 
 REDUCTION = 2.5  # a multiply-add in layers × layers products of tiles costs this many of a wide product's
@@ -64,6 +69,35 @@ def choose(frames: int, widths: Mapping[str, int], pairs: Sequence[Pair], measur
     return _because(
         covariance, f"{1 / ratio:.1f} × fewer multiply-adds than Gram matrices: {frames} frames of {total} units"
     )
+
+
+def moments_for(
+    measures: Sequence[str], views: Mapping[str, Array], *, utterances: Utterances | None, pairs: Sequence[Pair]
+) -> Moments:
+    """The moments of whole layers that these measures need of these pairs, by the cheaper path; not mergeable.
+
+    Arguments:
+        measures: the names of measures that follow from moments.
+        views: layer name to frames × units, all with the same frames.
+        utterances: each frame's utterance index, in any order, or the list of lengths; `None`: not kept apart.
+        pairs: the pairs to be measured.
+    """
+    frames, widths = check_views(views), {name: x.shape[1] for name, x in views.items()}
+    if choose(frames, widths, pairs, measures).name == "gram":
+        return gram_moments(views, utterances=utterances, pairs=pairs)
+    if not set(measures) <= GRAM_MEASURES:
+        return Moments.of(views, utterances=utterances, pairs=pairs, mergeable=False)
+    views, lengths = by_utterance(views, utterances)
+    total = Accumulator(
+        widths,
+        pairs=pairs,
+        utterances=lengths is not None,
+        mergeable=False,
+        coordinates=Coordinates.means(views),
+        turned=False,
+    )
+    total.update(views, lengths)
+    return total.take()
 
 
 def _because(path: Path, reason: str) -> Path:
