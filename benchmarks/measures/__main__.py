@@ -28,6 +28,8 @@ from benchmarks.measures import records, table
 from benchmarks.measures.data import CASES, QUICK, Case
 from benchmarks.measures.ours import MEASURES
 from benchmarks.measures.records import ROOT, Record
+from benchmarks.measures.reference import values
+from benchmarks.measures.worker import load, store
 from benchmarks.peers import METHODS, Method, peers_python
 
 RESULTS = ROOT / "docs" / "results" / "measures"
@@ -46,7 +48,7 @@ class Bench:
         self.cases: dict[str, Case] = QUICK if options.quick else CASES
         self.environment = records.environment(arguments)
         self.made: list[Record] = [self.environment]
-        self.before = [] if options.quick else records.read(options.out / "runs.jsonl")
+        self.before = records.read(options.out / "runs.jsonl") if options.write else []
         self.references: dict[tuple[str, int | None], dict[str, list[float]]] = {}
 
     def job(self, python: str, threads: int, **job: Any) -> Record:
@@ -71,10 +73,10 @@ class Bench:
     def add(self, found: Record, **about: Any) -> Record:
         """Keep a record, with what it is of and its error against the reference."""
         record = {**about, "run": self.environment["run"], **found}
-        values = record.pop("values", None)
-        if values is not None:
+        made = record.pop("values", None)
+        if made is not None:
             reference = self.reference(about["case"], record.get("frames"))
-            record["errors"] = {name: _error(got, reference.get(_truth(name))) for name, got in values.items()}
+            record["errors"] = {name: _error(got, reference.get(_truth(name))) for name, got in made.items()}
         self.made.append(record)
         seconds = f"{record['cpu']:.2f} s CPU, {record['wall']:.2f} s" if "cpu" in record else ""
         told = record.get("failed") or record.get("absent") or seconds
@@ -85,10 +87,8 @@ class Bench:
         """The right values of the checked pairs, worked out once."""
         frames = None if frames in (None, self.cases[case].frames) else frames
         if (case, frames) not in self.references:
-            done = self.job(sys.executable, 2, kind="reference", case=case, frames=frames)
-            if "failed" in done:
-                raise RuntimeError(f"reference of case {case}: {done['failed']}")
-            self.references[case, frames] = done["values"]
+            data = load(self.cases[case], self.folder)
+            self.references[case, frames] = values(self.cases[case], data, frames)
         return self.references[case, frames]
 
     # The parts
@@ -115,9 +115,7 @@ class Bench:
     def data(self, case: str) -> None:
         """Make a case's data once."""
         if not (self.folder / f"{case}.json").exists():
-            done = self.job(sys.executable, 1, kind="data", case=case)
-            if "failed" in done:
-                raise RuntimeError(f"data of case {case}: {done['failed']}")
+            store(self.cases[case], self.folder)
 
     def ours(self, case: str, measure: str, threads: int) -> None:
         """One of ours."""
@@ -128,6 +126,7 @@ class Bench:
         """One of the peers."""
         found = self.job(peers_python(), threads, kind="peer", case=case, method=method.key, budget=self.options.budget)
         about = {"computes": method.computes, "precision": method.precision, "wrong": method.wrong}
+        about = {**about, "careful": method.careful}
         named = {"kind": "speed", "case": case, "name": method.name, "measure": method.measure, "threads": threads}
         self.add({**about, **found}, **named)
 
@@ -143,8 +142,9 @@ class Bench:
             for r in records.merged(self.before, self.made)
             if r["kind"] == "speed" and (r["case"], r["threads"], r["measure"]) == ("A", 1, measure) and table.right(r)
         ]
-        fastest = [r["name"] for r in sorted(timed, key=lambda r: r["cpu"]) if r["name"] != "otoscope"][:BESIDE]
-        return [m for m in chosen if m.name in fastest] if timed else chosen
+        others = [r for r in sorted(timed, key=lambda r: r["cpu"]) if r["name"] != "otoscope"]
+        fastest = [r["name"] for r in others if not r.get("careful")][:BESIDE]
+        return [m for m in chosen if m.name in fastest or m.careful] if timed else chosen
 
     def passes(self) -> None:
         """The accumulation pass alone."""
@@ -156,7 +156,7 @@ class Bench:
 
     def growth(self) -> None:
         """Time and memory with more and more speech."""
-        frames = (5_000, 10_000) if self.options.quick else GROWTH_FRAMES
+        frames = (5_000,) if self.options.quick else GROWTH_FRAMES
         widths = (24,) * 3 if self.options.quick else GROWTH_WIDTHS
         for n in frames:
             threads = max(self.options.threads)

@@ -14,6 +14,7 @@ Floats = npt.NDArray[np.float32]
 SLOW = 0.9  # a frame's correlation with the one before it
 SHARED = 0.8  # a layer's weight on the layer before it, against new features of its own
 MASSIVE = (7, 10.0, 30.0)  # two units in each layer (this one and the next) with such a deviation, such a mean
+FEW = 10_000  # frames below which utterances are shorter, so that there are enough of them
 
 
 @dataclass(frozen=True)
@@ -71,10 +72,11 @@ def make(case: Case, *, seed: int = 0) -> Data:
 
 
 def utterances(frames: int, rng: np.random.Generator) -> list[int]:
-    """Lengths of 100 to 1,200 frames, and a remainder in the last."""
+    """Lengths of 100 to 1,200 frames (less where there are few frames), most of them short, and a remainder."""
+    shortest, longest = (100, 1200) if frames >= FEW else (frames // 150, frames // 15)
     lengths: list[int] = []
     while sum(lengths) < frames:
-        lengths.append(int(rng.integers(100, 1200)))
+        lengths.append(int(np.exp(rng.uniform(np.log(shortest), np.log(longest)))))
     lengths[-1] -= sum(lengths) - frames
     return lengths
 

@@ -22,7 +22,8 @@ Call = Callable[[Any, Any], float]
 LIBRARIES = {method.needs for method in METHODS if method.needs}
 
 CCA: dict[str, Call] = {
-    formulas.QR_SVD: lambda x, y: formulas.cca_pair(formulas.cca_layer(x), formulas.cca_layer(y)),
+    formulas.COVARIANCES: formulas.cca,
+    "QR and SVD in numpy": formulas.cca_by_qr,
     formulas.SVCCA_CODE: formulas.svcca_code_mean,
     "cca-zoo": correlations.cca_zoo,
     "ultimate-anatome": correlations.anatome_cca,
@@ -30,7 +31,7 @@ CCA: dict[str, Call] = {
     "repsim": correlations.repsim_cca,
 }
 PWCCA: dict[str, Call] = {
-    formulas.QR_SVD: lambda x, y: formulas.pwcca_pair(formulas.cca_layer(x), formulas.cca_layer(y)),
+    formulas.COVARIANCES: formulas.pwcca,
     formulas.SVCCA_CODE: formulas.svcca_code_weighted,
     "repsim": correlations.repsim_pwcca,
     "deep-reps": correlations.deep_reps_pwcca,
@@ -38,13 +39,14 @@ PWCCA: dict[str, Call] = {
 }
 RUNNING_PWCCA = {name: call for name, call in PWCCA.items() if name not in ("deep-reps", "ultimate-anatome")}
 SVCCA: dict[str, Call] = {
+    formulas.SVDS: formulas.svcca,
     formulas.SVCCA_CODE: formulas.svcca_code_reduced,
     "ultimate-anatome": correlations.anatome_svcca,
     "deep-reps": correlations.deep_reps_svcca,
     "repsim": correlations.repsim_svcca,
 }
 BIASED: dict[str, Call] = {
-    formulas.FEATURES: lambda x, y: formulas.cka_pair(formulas.cka_layer(x), formulas.cka_layer(y)),
+    formulas.FEATURES: formulas.cka,
     "ultimate-anatome": kernels.anatome_cka,
     "ckatorch": kernels.ckatorch_base,
     "thingsvision": kernels.thingsvision_cka,
@@ -52,7 +54,7 @@ BIASED: dict[str, Call] = {
     "deep-reps": kernels.deep_reps_cka,
 }
 DEBIASED: dict[str, Call] = {
-    formulas.FEATURES: lambda x, y: formulas.debiased_pair(formulas.debiased_layer(x), formulas.debiased_layer(y)),
+    formulas.FEATURES: formulas.debiased_cka,
     "ultimate-anatome": kernels.anatome_debiased,
     "ckatorch": kernels.ckatorch_unbiased,
     "thingsvision": kernels.thingsvision_unbiased,

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping
-from functools import partial
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +11,6 @@ import torch
 from benchmarks.measures.data import Case, Data, Floats
 
 import otoscope
-from otoscope.measures import registry
 
 __all__ = ["FAMILY", "INTERVALS", "MEASURES", "Values", "named", "prepared"]
 
@@ -22,7 +20,7 @@ FAMILY = ("cka-biased", "cka-debiased", "cka", "cca", "svcca", "pwcca", "procrus
 INTERVALS = "family with intervals"
 MEASURES = ("cka-biased", "cka-debiased", "cka", "cka-minibatch", "cca", "svcca", "pwcca", "bures", "family", INTERVALS)
 NEED_UTTERANCES = ("cka", "family", INTERVALS)
-JACKKNIFE_BLOCKS = 20
+LEVEL = 0.95  # of the intervals, from a jackknife over 20 blocks of utterances
 
 Values = dict[str, npt.NDArray[np.float64]]
 
@@ -31,26 +29,18 @@ def prepared(measure: str, data: Data) -> Callable[[], Values]:
     """The call to be timed, of one measure or of the family, on a case's data."""
     first, second = named(data.first, "a"), named(data.second, "b")
     views = {name: torch.from_numpy(x) for name, x in {**first, **second}.items()}
-    rows, columns = (list(first), list(second)) if second else (None, None)
+    rows, columns = list(first), list(second or first)
     lengths = data.lengths if measure in NEED_UTTERANCES else None
-    wanted = [name for name in FAMILY if name in registry.names()] if measure.startswith("family") else [measure]
-    options: dict[str, object] = {}
+    wanted = list(FAMILY) if measure.startswith("family") else [measure]
+    options: dict[str, Any] = {"layers_x": rows, "layers_y": columns} if second else {}
     if measure == INTERVALS:
-        options = _interval_options()
-    call = partial(otoscope.similarity, views, utterances=lengths, layers_x=rows, layers_y=columns, **options)
+        options["intervals"] = LEVEL
 
     def run() -> Values:
-        found = call(measure=wanted)
+        found = otoscope.similarity(views, measure=wanted, utterances=lengths, **options)
         return {name: found[name].values for name in wanted}
 
     return run
-
-
-def _interval_options() -> dict[str, object]:
-    """How intervals are asked for: `similarity(..., intervals=20)`."""
-    if "intervals" not in inspect.signature(otoscope.similarity).parameters:
-        raise NotImplementedError("similarity has no option `intervals` yet")
-    return {"intervals": JACKKNIFE_BLOCKS}
 
 
 def named(layers: list[Floats], model: str) -> Mapping[str, Floats]:

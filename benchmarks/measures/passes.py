@@ -13,7 +13,7 @@ from benchmarks.measures.ours import FAMILY, named
 from benchmarks.measures.timing import best_of, clocked, peak_over
 
 import otoscope
-from otoscope.measures import Accumulator, Moments, registry
+from otoscope.measures import Accumulator, Moments
 
 __all__ = ["accumulation", "best_rate", "growth", "on_gpu"]
 
@@ -28,13 +28,12 @@ SHAPES = [
 ]
 """Rows, terms and columns of the products among which the fastest is sought: square ones, and such as a pass makes."""
 
-ROUNDS = 3
 FULL_ACCURACY = 2e-6
 BATCH, UTTERANCE = 4_800, 400
 POOL = 20_000
 
 
-def best_rate(device: str = "cpu", *, shapes: list[tuple[int, int, int]] | None = None) -> dict[str, Any]:
+def best_rate(device: str = "cpu", *, seconds: float = 0.25) -> dict[str, Any]:
     """The most float32 multiply-adds × 2 a second, by any product that torch offers at full float32 accuracy."""
     found: dict[str, Any] = {"rate": 0.0}
     for precision in ("highest", "medium"):
@@ -43,11 +42,11 @@ def best_rate(device: str = "cpu", *, shapes: list[tuple[int, int, int]] | None 
         try:
             if not _full_accuracy(device):
                 continue
-            for m, k, n in shapes or SHAPES:
+            for m, k, n in SHAPES:
                 # As a pass has it: the terms run over frames, down the columns of both factors.
                 a, b = torch.randn(k, m, device=device).T, torch.randn(k, n, device=device)
                 out = torch.empty(m, n, device=device)
-                rate = 2 * m * k * n / _seconds(lambda a=a, b=b, out=out: torch.mm(a, b, out=out), device)
+                rate = 2 * m * k * n / _seconds(lambda a=a, b=b, out=out: torch.mm(a, b, out=out), device, seconds)
                 if rate > found["rate"]:
                     found = {"rate": rate, "shape": f"{m} × {k} × {n}", "precision": precision}
         finally:
@@ -61,8 +60,8 @@ def _full_accuracy(device: str) -> bool:
     return float(torch.linalg.norm((a @ a).double() - exact) / torch.linalg.norm(exact)) < FULL_ACCURACY
 
 
-def _seconds(call: Any, device: str, *, enough: float = 0.25) -> float:
-    """The least wall time of the call, over a quarter of a second of them."""
+def _seconds(call: Any, device: str, enough: float) -> float:
+    """The least wall time of the call, over so many seconds of them."""
     best, spent = float("inf"), 0.0
     while spent < enough:
         start = time.perf_counter()
@@ -74,13 +73,14 @@ def _seconds(call: Any, device: str, *, enough: float = 0.25) -> float:
     return best
 
 
-def accumulation(data: Data, *, device: str = "cpu") -> dict[str, Any]:
+def accumulation(data: Data, *, device: str = "cpu", quick: bool = False) -> dict[str, Any]:
     """One pass over a case, without and with utterances kept apart, between searches for the best rate."""
+    seconds = 0.01 if quick else 0.25
     views = {name: torch.from_numpy(x).to(device) for name, x in named(data.first, "a").items()}
     widths = [x.shape[1] for x in views.values()]
     frames = len(data.first[0])
     products = 2 * frames * sum(p * q for i, p in enumerate(widths) for q in widths[i:])
-    rates, passes = [best_rate(device)], {}
+    rates, passes = [best_rate(device, seconds=seconds)], {}
     for name, lengths in (("sums", None), ("sums with utterances", data.lengths)):
 
         def run(lengths: list[int] | None = lengths) -> Moments:
@@ -89,7 +89,7 @@ def accumulation(data: Data, *, device: str = "cpu") -> dict[str, Any]:
                 torch.cuda.synchronize()
             return made
 
-        moments, cost = best_of(run, enough=6.0)
+        moments, cost = best_of(run, enough=0.1 if quick else 6.0)
         size = _bytes(moments)
         passes[name] = {
             "cpu": cost.cpu,
@@ -99,7 +99,7 @@ def accumulation(data: Data, *, device: str = "cpu") -> dict[str, Any]:
             "peak": cost.peak if device == "cpu" else None,
         }
         del moments
-        rates.append(best_rate(device))
+        rates.append(best_rate(device, seconds=seconds))
     best = max(rates, key=lambda r: r["rate"])
     return {"best": best, "products": products, "passes": passes}
 
@@ -108,7 +108,7 @@ def on_gpu(data: Data) -> dict[str, Any]:
     """The pass and the family on a GPU, and how far its values are from those of the CPU."""
     if not torch.cuda.is_available():
         return {"failed": "torch finds no GPU"}
-    measures = [name for name in FAMILY if name in registry.names()]
+    measures = list(FAMILY)
     found, seconds = {}, {}
     for device in ("cpu", "cuda"):
         views = {name: torch.from_numpy(x).to(device) for name, x in named(data.first, "a").items()}
@@ -148,7 +148,7 @@ def growth(frames: int, widths: tuple[int, ...]) -> dict[str, Any]:
     """
     for _ in stream(BATCH, (8, 8)):  # loads what is loaded once
         pass
-    measures = [name for name in FAMILY if name in registry.names()]
+    measures = list(FAMILY)
     _finish(_sum(2_400, (8, 8))[0], measures)
 
     def whole() -> tuple[float, float, float, float]:

@@ -88,7 +88,8 @@ def merged(old: Iterable[Record], new: Iterable[Record]) -> list[Record]:
     """All records, a newer one in place of an older of the same thing; environments that are still spoken of."""
     kept = {key(record): record for record in [*old, *new]}
     spoken = {record["run"] for record in kept.values() if record["kind"] != "environment"}
-    return [r for r in kept.values() if r["kind"] != "environment" or r["run"] in spoken]
+    environments = [r for r in kept.values() if r["kind"] == "environment" and r["run"] in spoken]
+    return [*sorted(environments, key=lambda r: r["run"]), *(r for r in kept.values() if r["kind"] != "environment")]
 
 
 def write(path: Path, records: Iterable[Record]) -> None:

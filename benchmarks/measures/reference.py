@@ -12,7 +12,7 @@ __all__ = ["MEASURES", "checked_pairs", "values"]
 
 Floats = npt.NDArray[np.float64]
 
-MEASURES = ("cka-biased", "cka-debiased", "cka", "cca", "svcca", "pwcca", "bures")
+MEASURES = ("cka-biased", "cka-debiased", "cka", "cca", "svcca", "pwcca", "bures", "procrustes")
 CHECKED = 10
 
 
@@ -41,7 +41,9 @@ def values(case: Case, data: Data, frames: int | None = None) -> dict[str, list[
         weights = np.abs((ux @ w[:, : len(rho)]).T @ x).sum(1)
         found["pwcca"].append(float(weights @ rho / weights.sum()))
         nuclear = np.linalg.svd(x.T @ y, compute_uv=False).sum()
-        found["bures"].append(float(nuclear / np.linalg.norm(x) / np.linalg.norm(y)))
+        cosine = float(nuclear / np.linalg.norm(x) / np.linalg.norm(y))
+        found["bures"].append(cosine)
+        found["procrustes"].append(float(np.sqrt(2 - 2 * cosine)))
     return found
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from benchmarks.measures import timing
 from benchmarks.measures.data import CASES, QUICK, Case, Data, make
-from benchmarks.measures.reference import checked_pairs, values
+from benchmarks.measures.reference import checked_pairs
 from benchmarks.peers import METHODS, Method, installed
 
 SMALL_FRAMES = 1_000  # a first taste, before time is taken
@@ -26,15 +26,11 @@ def main(job: dict[str, Any]) -> dict[str, Any]:
         return growth(job["frames"], tuple(job["widths"]))
     case = (QUICK if job["quick"] else CASES)[job["case"]]
     folder = Path(job["data"])
-    if kind == "data":
-        return _store(case, make(case), folder)
-    data = _load(case, folder)
-    if kind == "reference":
-        return {"values": values(case, data, job.get("frames"))}
+    data = load(case, folder)
     if kind == "accumulation":
         from benchmarks.measures.passes import accumulation
 
-        return accumulation(data)
+        return accumulation(data, quick=job["quick"])
     if kind == "gpu":
         from benchmarks.measures.passes import on_gpu
 
@@ -48,15 +44,17 @@ def main(job: dict[str, Any]) -> dict[str, Any]:
     return run(method, case, data, job["budget"])
 
 
-def _store(case: Case, data: Data, folder: Path) -> dict[str, Any]:
+def store(case: Case, folder: Path) -> None:
+    """Make a case's data and keep it, for all jobs of a run."""
+    data = make(case)
     for name, layers in (("first", data.first), ("second", data.second)):
         for i, x in enumerate(layers):
             np.save(folder / f"{case.name}.{name}.{i}.npy", x)
     (folder / f"{case.name}.json").write_text(json.dumps(data.lengths), encoding="ascii")
-    return {}
 
 
-def _load(case: Case, folder: Path) -> Data:
+def load(case: Case, folder: Path) -> Data:
+    """What `store` kept."""
     first, second = (
         [np.load(folder / f"{case.name}.{name}.{i}.npy") for i in range(len(widths))]
         for name, widths in (("first", case.widths), ("second", case.second))

@@ -37,6 +37,8 @@ class Method:
         most_frames: where a method's cost grows with a power of the frames and it would take minutes, so many frames
             are timed, and the time is scaled.
         order: that power.
+        careful: whether it is a formula written for many layers, each layer's part done once: no library does that,
+            and it stands beside the peers, not among them.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Method:
     matrix: Callable[[list[Layer], list[Layer] | None], npt.NDArray[np.float64]] | None = None
     most_frames: int | None = None
     order: float = 1.0
+    careful: bool = False
 
     @property
     def key(self) -> str:

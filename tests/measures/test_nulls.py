@@ -53,3 +53,10 @@ def test_biased_cka_level_is_its_mean_over_permutations():
 def test_unbiased_estimators_have_level_zero():
     x, y = normal(40, 10), normal(40, 6, seed=1)
     assert cka(x, y).null == cka(x, y, utterances=[20, 20]).null == 0
+
+
+def test_effective_numbers_of_frames_need_not_be_whole():
+    levels = [mean_correlation(8, 5, n) for n in (100, 100.25, 100.5, 101)]
+    assert levels == sorted(levels, reverse=True)
+    assert levels[1] - levels[3] == pytest.approx(0.75 * (levels[0] - levels[3]), rel=0.02)
+    assert mean_correlation(8, 5, 8.9) == 1
