@@ -263,12 +263,12 @@ class Moments:
         return CentredPair(torch.addr(block.cross, m, mu, alpha=-n), float(norms), within)
 
     def layer(self, name: str) -> LayerBlock:
-        """The sums of a layer, with exactly centred features, in units."""
+        """The sums of a layer, with exactly centred features, along its own axes (`storage` by unit)."""
         self._check_measurable(name, name)
         X = self.layers[name]
 
         def centre() -> LayerBlock:
-            return X.moved(X.total / self.frames, self.frames, self.squares).turned(self.to_units(name))
+            return X.moved(X.total / self.frames, self.frames, self.squares)
 
         return self.cached(("layer", name), centre)
 

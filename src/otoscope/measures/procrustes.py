@@ -67,8 +67,8 @@ def aligned_cosine(moments: Moments, x: str, y: str) -> float:
 
 def nuclear_norm(moments: Moments, x: str, y: str) -> float:
     """‖X̃ᵀỸ‖_*, worked out once for each pair."""
-    key = ("nuclear", *sorted((x, y)))
-    return moments.cached(key, lambda: float(singular_values(moments.pair(x, y).cross).sum()))
+    x, y = sorted((x, y))
+    return moments.cached_pair(x, y, "nuclear", lambda: float(singular_values(moments.centred(x, y).cross).sum()))
 
 
 def from_cosine(measure: str, value: float, moments: Moments, x: str, y: str) -> Similarity:

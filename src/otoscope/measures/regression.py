@@ -9,7 +9,7 @@ from otoscope.measures.checks import Array
 from otoscope.measures.moments import Moments
 from otoscope.measures.registry import Measure, register
 from otoscope.measures.result import Similarity
-from otoscope.measures.spectrum import spectrum
+from otoscope.measures.spectrum import spectrum, whitener
 
 __all__ = ["compute", "regression"]
 
@@ -55,9 +55,7 @@ def compute(moments: Moments, x: str, y: str) -> Similarity:
             f"{moments.frames} frames: with fewer than {X.rank + 2} it predicts any layer exactly. Give more speech "
             "(ten times the units or more reads well), or use cka"
         )
-    cross = moments.pair(x, y).cross
-    onto_x = X.vectors / torch.outer(X.scale, X.values.sqrt())
-    explained = float(torch.linalg.vector_norm(onto_x.T @ cross)) ** 2
+    explained = float(torch.linalg.vector_norm(whitener(moments, x, X, X.rank).T @ moments.centred(x, y).cross)) ** 2
     return Similarity(
         measure="regression",
         value=explained / float(moments.layer(y).energy),

@@ -10,7 +10,7 @@ from otoscope.errors import MeasureError
 from otoscope.measures.matmul import fast_float32
 from otoscope.measures.moments import Moments
 
-__all__ = ["Spectrum", "check_varies", "spectrum", "whitened", "whitened_cross"]
+__all__ = ["Spectrum", "check_varies", "spectrum", "whitened", "whitened_cross", "whitener"]
 
 EPS = float(torch.finfo(torch.float64).eps)
 ARITHMETIC = 64  # how far, in variance, the arithmetic behind an activation may exceed one rounding of the result
@@ -99,7 +99,7 @@ def whitened_cross(moments: Moments, x: str, y: str, X: Spectrum, Y: Spectrum, k
 def whitened(moments: Moments, x: str, y: str, X: Spectrum, Y: Spectrum, kx: int, ky: int) -> torch.Tensor:
     """`whitened_cross`, in float32 where the activations were summed in float32."""
     if moments.axes[x] is None or moments.axes[y] is None:
-        return _whitener(moments, x, X, kx).T @ moments.centred(x, y).cross @ _whitener(moments, y, Y, ky)
+        return whitener(moments, x, X, kx).T @ moments.centred(x, y).cross @ whitener(moments, y, Y, ky)
     # Along nearly principal axes, scaled to unit variance, all numbers are about 1 and float32 is as good as the input.
     left, right = _scaled_whitener(moments, x, X, kx), _scaled_whitener(moments, y, Y, ky)
     with fast_float32():
@@ -115,13 +115,13 @@ def _scaled_cross(moments: Moments, x: str, y: str) -> torch.Tensor:
 
 def _scaled_whitener(moments: Moments, name: str, spectrum: Spectrum, k: int) -> torch.Tensor:
     def scale() -> torch.Tensor:
-        return (_whitener(moments, name, spectrum, k) * _deviations(moments, name)[:, None]).float()
+        return (whitener(moments, name, spectrum, k) * _deviations(moments, name)[:, None]).float()
 
     return moments.cached(("scaled whitener", name, spectrum.standardised, k), scale)
 
 
-def _whitener(moments: Moments, name: str, spectrum: Spectrum, k: int) -> torch.Tensor:
-    """W (units × k, along the layer's axes): X̃ W has orthonormal columns."""
+def whitener(moments: Moments, name: str, spectrum: Spectrum, k: int) -> torch.Tensor:
+    """W (units × k, along the layer's own axes): the frames along these times W are orthonormal columns."""
 
     def whiten() -> torch.Tensor:
         in_units = spectrum.vectors[:, :k] / torch.outer(spectrum.scale, spectrum.values[:k].sqrt())
