@@ -126,7 +126,7 @@ def test_reducing_while_streaming_is_measuring_all_frames_at_once(recogniser):
     lengths = [n for _, own in parts for n in own]
     direct = similarity(whole, measure="cka", utterances=lengths)
     streamed = similarity(reduce({"r": recogniser}, batches), measure="cka")
-    np.testing.assert_allclose(streamed.values, direct.values, atol=1e-9)
+    np.testing.assert_allclose(streamed.values, direct.values, atol=5e-6)  # float32 sums, in chunks of their own
 
 
 def test_two_recognisers_are_captured_side_by_side(recogniser):

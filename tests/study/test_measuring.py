@@ -32,7 +32,7 @@ def test_refusals_are_counted_once_a_pair_and_name_the_layer_as_users_know_it(tm
     views = {"x:a": x, "x:dead": torch.zeros(60, 2)}
     moments = Moments.of(views, utterances=[20, 20, 20])
     wanted = [("within", *pair) for pair in itertools.product(views, repeat=2)]
-    comparisons, refusals = _measure(unit(tmp_path, ["cka", "pwcca"]), moments, wanted)
+    comparisons, refusals, _ = _measure(unit(tmp_path, ["cka", "pwcca"]), {"moments": moments}, wanted, {})
     missing = sum(math.isnan(v) for c in comparisons for v in c.similarity.values())
     assert missing == sum(r.count for r in refusals) == 6
     assert all("dead" in r.reason and "x:" not in r.reason for r in refusals)

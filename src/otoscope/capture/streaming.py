@@ -13,13 +13,16 @@ from otoscope.capture.types import Layer, Recogniser, Seconds
 from otoscope.errors import CaptureError
 from otoscope.measures import Accumulator, Moments
 
-__all__ = ["SHUFFLED", "reduce", "view_name", "views_of"]
+__all__ = ["INPUT", "SHUFFLED", "reduce", "streamed", "view_name", "views_of"]
 
 Views = tuple[dict[str, Tensor], list[int]]
 Batch = tuple[Tensor, Tensor]
 
 SHUFFLED = "~"
 """Stands before the name of a view whose utterances were shuffled."""
+
+INPUT = "input"
+"""The view of what the recognisers are given: their features, on the grid of the comparison."""
 
 
 def view_name(model: str, layer: str) -> str:
@@ -34,12 +37,13 @@ def views_of(
     *,
     layers: Mapping[str, Sequence[Layer]] | None = None,
     grid: Seconds | None = None,
+    inputs: bool = False,
 ) -> Iterator[Views]:
     """Batch by batch, every layer of every recogniser as frames × units on one grid, and the utterances' lengths.
 
     `batches` yields padded features (batch, frames, bins) and true lengths; all recognisers get the same. `layers`
     chooses layers (default: each recogniser's own choice, `recogniser.layers()`); `grid` in seconds (default: the
-    coarsest stride). Views are named `<recogniser>:<layer>`.
+    coarsest stride). Views are named `<recogniser>:<layer>`; with `inputs`, the features are one more, named `input`.
     """
     chosen = {name: list((layers or {}).get(name) or r.layers()) for name, r in recognisers.items()}
     grid = grid or common_grid([layer for own in chosen.values() for layer in own])
@@ -57,6 +61,10 @@ def views_of(
             for layer in chosen[name]:
                 frames = to_frames(seen[layer.name], layer, lengths, recogniser.frame_shift)
                 outputs[view_name(name, layer.name)] = frames
+            if inputs:
+                counts = [int(n) for n in lengths]
+                outputs[INPUT] = torch.cat([row[:n] for row, n in zip(features, counts, strict=True)]), counts
+                strides[INPUT] = recogniser.frame_shift
         yield to_grid(outputs, strides, grid=grid)
 
 
@@ -81,6 +89,21 @@ def shuffle_utterances(views: Mapping[str, Tensor], lengths: Sequence[int], gene
     return shuffled, kept
 
 
+def streamed(
+    recognisers: Mapping[str, Recogniser],
+    batches: Iterable[Batch],
+    *,
+    layers: Mapping[str, Sequence[Layer]] | None,
+    grid: Seconds | None,
+    inputs: bool,
+    shuffled: bool,
+) -> Iterator[Views]:
+    """`views_of`, with `shuffled` each beside views whose utterances were shuffled (see `reduce`)."""
+    generator = torch.Generator().manual_seed(0)  # the same baseline every time
+    for views, lengths in views_of(recognisers, batches, layers=layers, grid=grid, inputs=inputs):
+        yield shuffle_utterances(views, lengths, generator) if shuffled else (views, lengths)
+
+
 def reduce(
     recognisers: Mapping[str, Recogniser],
     batches: Iterable[Batch],
@@ -88,6 +111,7 @@ def reduce(
     pairs: Sequence[tuple[str, str]] | None = None,
     layers: Mapping[str, Sequence[Layer]] | None = None,
     grid: Seconds | None = None,
+    inputs: bool = False,
     shuffled: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> Moments:
@@ -95,14 +119,12 @@ def reduce(
 
     `pairs` of view names says which layers will be compared (default: all with all). With `shuffled`, each view is
     paired with views whose utterances were shuffled instead, and pairs name the second as `~<recogniser>:<layer>`.
-    `progress` is called with the number of utterances done. See `views_of` for the rest.
+    `progress` is called with the number of utterances done. See `views_of` for the rest, and `gather` for frames
+    and blocks of speech beside the moments.
     """
     total: Accumulator | None = None
     done = 0
-    generator = torch.Generator().manual_seed(0)  # the same baseline every time
-    for views, lengths in views_of(recognisers, batches, layers=layers, grid=grid):
-        if shuffled:
-            views, lengths = shuffle_utterances(views, lengths, generator)
+    for views, lengths in streamed(recognisers, batches, layers=layers, grid=grid, inputs=inputs, shuffled=shuffled):
         if total is None:
             total = Accumulator({name: x.shape[1] for name, x in views.items()}, pairs=pairs)
         total.update(views, lengths)

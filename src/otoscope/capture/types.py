@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
-__all__ = ["Layer", "Recogniser"]
+__all__ = ["Layer", "Recogniser", "Seconds"]
 
 Seconds = float
 

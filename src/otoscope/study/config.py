@@ -14,11 +14,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from otoscope.asr import PRESETS, ModelConfig, TrainingConfig
 from otoscope.errors import StudyError
 from otoscope.measures import registry
+from otoscope.study.needs import SAMPLES
 
 __all__ = ["ProbeConfig", "RecogniserConfig", "StudyConfig"]
 
 MIN_PROBE = 8
 """Utterances that comparing layers takes at the least."""
+
+MIN_SAMPLES = 100
+"""Frames to keep at the least for measures that need frames: four seconds of speech."""
 
 MAX_NAME = 40
 """Characters in a recogniser's name: the files of comparisons are named by two of them, within 255 bytes."""
@@ -79,7 +83,8 @@ class StudyConfig(_Strict):
 
     `corpus` is "default", the name of a fetched corpus, or a path, made absolute where there is such a folder;
     `recognisers` maps names to what to train; every recogniser is trained once with each of `seeds`; `measures` are
-    registered names.
+    registered names, `samples` the most frames that are kept for those which need frames; `intervals` asks for 95 %
+    intervals by leaving out blocks of speakers.
     """
 
     title: str = ""
@@ -88,6 +93,8 @@ class StudyConfig(_Strict):
     recognisers: dict[str, RecogniserConfig]
     seeds: tuple[Annotated[int, Field(ge=0, lt=2**32)], ...] = (0,)
     measures: tuple[str, ...] = DEFAULT_MEASURES
+    intervals: bool = False
+    samples: int = Field(default=SAMPLES, ge=MIN_SAMPLES)
     probe: ProbeConfig = ProbeConfig()
 
     @field_validator("corpus")

@@ -31,6 +31,7 @@ from otoscope.study.cost import step_seconds
 from otoscope.study.folder import StudyFolder, read_json, write_json
 from otoscope.study.manifest import Manifest
 from otoscope.study.measuring import Checkpoint, plan_units, read_unit, run_unit
+from otoscope.study.needs import LEVEL
 from otoscope.study.preparation import Progress, Speech, build_features, load_speech
 from otoscope.study.results import Results
 from otoscope.study.rows import CheckpointRow, LayerRow
@@ -245,8 +246,8 @@ def _compare(
     place: StudyFolder, config: StudyConfig, speech: Speech, store: FeatureStore, workers: int, show: Progress
 ) -> Results:
     runs = {run: checkpoints_of(place, run) for run in run_names(config)}
-    units = plan_units(runs, config.measures)
-    tasks = {unit.name: (run_unit, (unit, store.path, speech.probe, place.measured)) for unit in units}
+    units = plan_units(runs, config.measures, samples=config.samples)
+    tasks = {unit.name: (run_unit, (unit, store.path, speech.probe, place.measured, speech.clusters)) for unit in units}
     _, failures = run_all(tasks, workers=workers, poll=lambda done: show("comparing layers", done, len(tasks)))
     _raise(failures, "comparing", place)
     measured = [read_unit(unit, place.measured) for unit in units]
@@ -261,6 +262,10 @@ def _compare(
         ],
         measures=config.measures,
         refusals=[r for m in measured for r in m.refusals],
+        no_intervals=[r for m in measured for r in m.no_intervals],
+        intervals=f"{LEVEL:.0%}, jackknife over blocks of {speech.clusters.kind}" if speech.clusters else "",
+        sample_frames=measured[0].sampled[0],
+        sample_utterances=measured[0].sampled[1],
         title=config.title,
         frames=measured[0].frames,
         utterances=measured[0].utterances,

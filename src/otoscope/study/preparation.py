@@ -11,12 +11,19 @@ import numpy as np
 import numpy.typing as npt
 
 from otoscope.asr import FRAME_SHIFT_SECONDS, STRIDE, CharacterTokens, FeatureStore
+from otoscope.capture import Clusters
 from otoscope.corpora import Corpus, Problem, check, default_corpus, draw_splits, load, read_audio
 from otoscope.errors import StudyError
 from otoscope.files import file_hash
+from otoscope.measures import registry
+from otoscope.study.clusters import clusters_of
 from otoscope.study.config import MIN_PROBE, StudyConfig
+from otoscope.study.needs import check_samples
 
 __all__ = ["Speech", "build_features", "load_speech"]
+
+GRID_SECONDS = STRIDE * FRAME_SHIFT_SECONDS
+"""From one frame that is compared to the next: the stride of every reference recogniser."""
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is."""
@@ -24,12 +31,16 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Speech:
-    """The usable utterances of a study, its alphabet, the probe set (utterance ids), a hash of texts and audio."""
+    """The usable utterances of a study, its alphabet, the probe set (utterance ids), a hash of texts and audio.
+
+    `clusters` are what intervals leave out in turn, where they are asked for.
+    """
 
     corpus: Corpus
     tokens: CharacterTokens
     probe: tuple[str, ...]
     hash: str
+    clusters: Clusters | None = None
 
     def texts(self, split: str) -> dict[str, str]:
         """Utterance id → transcript of one split."""
@@ -47,7 +58,7 @@ def load_speech(config: StudyConfig, progress: Progress) -> Speech:
         corpus = load(config.corpus, format=config.format)
     corpus = check(
         corpus,
-        stride=STRIDE * FRAME_SHIFT_SECONDS,
+        stride=GRID_SECONDS,
         progress=lambda done, total: progress("checking audio", done, total),
     )
     corpus = draw_splits(corpus)
@@ -59,7 +70,13 @@ def load_speech(config: StudyConfig, progress: Progress) -> Speech:
                 f"the corpus {corpus.name!r} has no usable utterance in its {split} split (splits: "
                 f"{', '.join(corpus.splits) or 'none'}); a study trains on train, chooses on dev and scores test once"
             )
-    return Speech(corpus, tokens, _probe(corpus, config), _hash(corpus))
+    probe = _probe(corpus, config)
+    by_id = {u.id: u for u in corpus}
+    seconds = {i: by_id[i].duration for i in probe}
+    # Both are needed after training only, and refused before it.
+    check_samples(list(map(registry.get, config.measures)), seconds, grid=GRID_SECONDS, samples=config.samples)
+    clusters = clusters_of({i: by_id[i].speaker for i in probe}, seconds) if config.intervals else None
+    return Speech(corpus, tokens, probe, _hash(corpus), clusters)
 
 
 def _same_alphabet(corpus: Corpus, tokens: CharacterTokens) -> Corpus:

@@ -15,9 +15,11 @@ import numpy as np
 import xarray as xr
 
 from otoscope.errors import StudyError
+from otoscope.measures import registry
 from otoscope.study.netcdf import read_dataset, write_dataset
 from otoscope.study.rows import (
     ERROR_RATES,
+    INTERVAL,
     KINDS,
     PAIR,
     SCHEMA_VERSION,
@@ -33,9 +35,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["KINDS", "SCHEMA_VERSION", "CheckpointRow", "Comparison", "LayerRow", "Refusal", "Results"]
-
-# Weighed by one side, so that (x, y) and (y, x) differ and one cannot stand in for the other.
-ASYMMETRIC = ("pwcca",)
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +64,10 @@ class Results:
         *,
         measures: Sequence[str] | None = None,
         refusals: Iterable[Refusal] = (),
+        no_intervals: Iterable[Refusal] = (),
+        intervals: str = "",
+        sample_frames: int = 0,
+        sample_utterances: int = 0,
         title: str = "",
         frames: int = 0,
         utterances: int = 0,
@@ -79,7 +82,9 @@ class Results:
 
         `measures` names the measures and their order (default: as they first appear in the rows). `frames`
         and `utterances` count the probe set that was compared, `grid` is its frame rate in seconds per frame,
-        `probe_split` the corpus split it comes from. Raises `StudyError` for a pair given twice, an unknown
+        `probe_split` the corpus split it comes from, `sample_frames` and `sample_utterances` what of it was kept for
+        measures that need frames. `intervals` says how the ends `low` and `high` of the rows were found, and
+        `no_intervals` why some values have none. Raises `StudyError` for a pair given twice, an unknown
         kind, a layer or checkpoint of a pair that has no row of its own.
         """
         attrs = {
@@ -93,6 +98,10 @@ class Results:
             "host": host,
             "versions": json.dumps(dict(versions or {}), ensure_ascii=False, sort_keys=True),
             "refusals": json.dumps([asdict(r) for r in refusals], ensure_ascii=False),
+            "no_intervals": json.dumps([asdict(r) for r in no_intervals], ensure_ascii=False),
+            "intervals": intervals,
+            "sample_frames": sample_frames,
+            "sample_utterances": sample_utterances,
             "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         }
         return cls(to_dataset(list(comparisons), list(checkpoints), list(layers), measures, attrs))
@@ -112,6 +121,16 @@ class Results:
         """Which measure refused which layer of which run, and why."""
         return tuple(Refusal(**row) for row in json.loads(self.dataset.attrs["refusals"]))
 
+    @property
+    def intervals(self) -> str:
+        """How the intervals were found, such as "95 %, jackknife over blocks of speakers"; empty where none were."""
+        return str(self.dataset.attrs.get("intervals", ""))
+
+    @property
+    def no_intervals(self) -> tuple[Refusal, ...]:
+        """Which values, of which layer of which run, have no interval, and why; empty where none were asked for."""
+        return tuple(Refusal(**row) for row in json.loads(self.dataset.attrs.get("no_intervals", "[]")))
+
     def steps(self, run: str) -> tuple[int, ...]:
         """The training steps of a run's checkpoints, in order."""
         self._known(run, self.runs, "run")
@@ -127,7 +146,8 @@ class Results:
     def within(self, run: str, step: int, measure: str) -> xr.DataArray:
         """The similarity of every two layers of a run at one step: `layer_x` × `layer_y`.
 
-        The null levels are the coordinate `null`. For PWCCA, `layer_x` is the side that weighs.
+        The null levels are the coordinate `null`, the intervals `low` and `high` where the study asked for them. For
+        PWCCA, `layer_x` is the side that weighs, for regression the side that predicts.
         """
         return self._matrix("within", run, step, run, step, measure)
 
@@ -138,17 +158,18 @@ class Results:
     def across(self, run_x: str, run_y: str, measure: str, step: Literal["first", "final"] = "final") -> xr.DataArray:
         """The similarity of every layer of one run with every layer of another, at first or final steps.
 
-        Two runs are stored in one order; a symmetric measure is given in either, PWCCA only in the stored one
-        (it is weighed by `layer_x`), otherwise `StudyError` says so.
+        Two runs are stored in one order; a symmetric measure is given in either, another one (PWCCA is weighed by
+        `layer_x`, regression predicts from it) only in the stored one: otherwise `StudyError` says so.
         """
         at = -1 if step == "final" else 0
         step_x, step_y = self.steps(run_x)[at], self.steps(run_y)[at]
         stored = self._select("across", run_x=run_x, step_x=step_x, run_y=run_y, step_y=step_y)
         turned = self._select("across", run_x=run_y, step_x=step_y, run_y=run_x, step_y=step_x)
         if not stored.any() and turned.any():
-            if measure in ASYMMETRIC:
+            # Of a measure that is not registered here nothing is known, so that it is not turned either.
+            if measure not in registry.names() or not registry.get(measure).symmetric:
                 raise StudyError(
-                    f"{measure} is weighed by its first side and was measured as ({run_y!r}, {run_x!r}), "
+                    f"{measure} depends on the order of the two sides and was measured as ({run_y!r}, {run_x!r}), "
                     f"not as ({run_x!r}, {run_y!r}): ask in the stored order, or for a symmetric measure."
                 )
             matrix = self._matrix("across", run_y, step_y, run_x, step_x, measure)
@@ -177,11 +198,10 @@ class Results:
         return tuple(dict.fromkeys(zip(*columns, strict=True)))
 
     def to_frame(self) -> pd.DataFrame:
-        """One row per pair and measure: kind, both views, measure, similarity, null."""
-        long = (
-            self.dataset[["similarity", "null"]].reset_coords(drop=False)[["similarity", "null", *PAIR]].to_dataframe()
-        )
-        return long.reset_index()[[*PAIR, "measure", "similarity", "null"]]
+        """One row per pair and measure: kind, both views, measure, similarity, null; low and high where there are."""
+        values = ["similarity", "null", *self._ends]
+        long = self.dataset[values].reset_coords(drop=False)[[*values, *PAIR]].to_dataframe()
+        return long.reset_index()[[*PAIR, "measure", *values]]
 
     def save(self, path: Path | str) -> Path:
         """Write the results as netCDF-4; a reader sees either the old file or the whole new one."""
@@ -196,6 +216,11 @@ class Results:
         if name not in known:
             there = ", ".join(known) or "none"
             raise StudyError(f"There is no {what} {name!r} in these results; there are: {there}.")
+
+    @property
+    def _ends(self) -> list[str]:
+        """The ends of the intervals, where these results have them."""
+        return [end for end in INTERVAL if end in self.dataset.variables]
 
     @cached_property
     def _pairs(self) -> dict[str, np.ndarray[Any, Any]]:
@@ -247,12 +272,16 @@ class Results:
             for axis, spec in zip(axes, (rows, columns), strict=True)
         )
         k = self.measures.index(measure)
-        value, null = np.full((2, len(axes[0]), len(axes[1])), np.nan)
-        value[i, j] = self.dataset["similarity"].values[k, mask]
-        null[i, j] = self.dataset["null"].values[k, mask]
         dims = (rows[0], columns[0])
-        coords = {rows[0]: list(rows[1]), columns[0]: list(columns[1]), "null": (dims, null)}
-        return xr.DataArray(value, dims=dims, coords=coords, name=measure)
+
+        def laid(name: str) -> np.ndarray[Any, Any]:
+            grid = np.full((len(axes[0]), len(axes[1])), np.nan)
+            grid[i, j] = self.dataset[name].values[k, mask]
+            return grid
+
+        beside = {name: (dims, laid(name)) for name in ("null", *self._ends)}
+        coords = {rows[0]: list(rows[1]), columns[0]: list(columns[1]), **beside}
+        return xr.DataArray(laid("similarity"), dims=dims, coords=coords, name=measure)
 
     def _checkpoints(self, run: str, names: Sequence[str]) -> xr.Dataset:
         self._known(run, self.runs, "run")

@@ -18,12 +18,14 @@ __all__ = ["KINDS", "SCHEMA_VERSION", "CheckpointRow", "Comparison", "LayerRow",
 SCHEMA_VERSION = 1
 KINDS = ("within", "to_final", "to_previous", "across", "shuffled")
 ERROR_RATES = ("dev_wer", "dev_cer", "test_wer", "test_cer")
+INTERVAL = ("low", "high")
 TRAINING = ("epoch", "seconds", "train_loss", "dev_loss")
 PAIR = ("kind", "run_x", "step_x", "layer_x", "run_y", "step_y", "layer_y")
 _DTYPES: dict[str, type] = {
     **dict.fromkeys(("kind", "run", "run_x", "run_y", "layer", "layer_x", "layer_y"), str),
     **dict.fromkeys(("step", "step_x", "step_y", "units"), np.int64),
 }
+# Those that every file has; `low` and `high` are there where the study asked for intervals.
 VARIABLES = {
     *("similarity", "null", "measure", *PAIR, "run_c", "step_c", *ERROR_RATES, *TRAINING),
     *("run_l", "layer_l", "index", "units", "stride", "layer_kind"),
@@ -36,7 +38,8 @@ class Comparison:
 
     A view is a layer of a run at a training step; a run is `"<recogniser>/seed<k>"`. `similarity` and `null`
     map measure names to values between the two views and to their null levels; NaN, or a name left out, is a
-    pair that the measure refused (say why with a `Refusal`). `kind` is one of `otoscope.study.results.KINDS`.
+    pair that the measure refused (say why with a `Refusal`). `low` and `high` are the ends of the values' intervals,
+    where there are any. `kind` is one of `otoscope.study.results.KINDS`.
 
     >>> Comparison("within", "cnn/seed0", 0, "conv0", "cnn/seed0", 0, "conv1", {"cka": 0.5}).similarity["cka"]
     0.5
@@ -51,6 +54,8 @@ class Comparison:
     layer_y: str
     similarity: Mapping[str, float]
     null: Mapping[str, float] = field(default_factory=dict)
+    low: Mapping[str, float] = field(default_factory=dict)
+    high: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +136,7 @@ def to_dataset(
         {
             "similarity": table("similarity"),
             "null": table("null"),
+            **({end: table(end) for end in INTERVAL} if any(p.low or p.high for p in pairs) else {}),
             **{name: column("checkpoint", points, name) for name in (*ERROR_RATES, *TRAINING)},
             **{name: column("layer", depth, name) for name in ("units", "stride")},
             "layer_kind": column("layer", depth, "kind"),
@@ -174,7 +180,7 @@ def _check(
             raise StudyError(f"A comparison's kind is one of {', '.join(KINDS)}; {pair.kind!r} came.")
         if key in seen:
             raise StudyError(f"The comparison {key} came twice; give each pair of views once.")
-        for name in (*pair.similarity, *pair.null):
+        for name in (*pair.similarity, *pair.null, *pair.low, *pair.high):
             if name not in names:
                 raise StudyError(f"The comparison {key} has {name!r}, which is not one of {list(names)}.")
         for run, step, layer in (key[1:4], key[4:7]):
