@@ -7,14 +7,13 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from otoscope.measures.matmul import fast_float32
 from otoscope.measures.moments import Moments
-from otoscope.measures.spectrum import Spectrum, spectrum, whitened
+from otoscope.measures.spectrum import Spectrum, spectrum, whitened_cross
 from otoscope.measures.svd import left_svd
 
 __all__ = ["Canonical", "canonical"]
 
-STEADY = 1e-4  # correlations above this give the other side's directions to better than 10⁻⁸
+STEADY = 1e-6  # correlations above this can be divided by; what they leave of the other side's directions is noise
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +61,15 @@ def canonical(moments: Moments, x: str, y: str) -> Canonical:
 
 def _decompose(moments: Moments, x: str, y: str) -> Canonical:
     X, Y = spectrum(moments, x), spectrum(moments, y)
-    T = whitened(moments, x, y, X, Y, X.rank, Y.rank)
-    with fast_float32():
-        if X.rank <= Y.rank:
-            U, correlations = left_svd(T)
-            return Canonical(X, Y, correlations, T.double(), {"left": U})
-        V, correlations = left_svd(T.T)
-        return Canonical(X, Y, correlations, T.double(), {"right": V})
+    if x == y:
+        same = torch.eye(X.rank, dtype=torch.float64, device=X.values.device)
+        return Canonical(X, Y, torch.ones_like(X.values), same, {"left": same, "right": same})
+    T = whitened_cross(moments, x, y, X, Y, X.rank, Y.rank)
+    if X.rank <= Y.rank:
+        U, correlations = left_svd(T)
+        return Canonical(X, Y, correlations, T, {"left": U})
+    V, correlations = left_svd(T.T)
+    return Canonical(X, Y, correlations, T, {"right": V})
 
 
 def _other(T: Tensor, U: Tensor, correlations: Tensor) -> Tensor:

@@ -95,8 +95,8 @@ def _principal_among_equal(U: torch.Tensor, correlations: torch.Tensor, onto: to
     """Variates of equal correlation, turned to the axes along which x varies most: otherwise rounding chooses."""
     steps = (correlations[:-1] - correlations[1:] > EQUAL).nonzero().flatten() + 1
     edges = [0, *steps.tolist(), len(correlations)]
-    if len(edges) == len(correlations) + 1:
-        return U
+    if len(edges) in (2, len(correlations) + 1):
+        return U  # none are equal; or all are, and then no weight matters
     turned = U.clone()
     for start, stop in pairwise(edges):
         if stop - start > 1:

@@ -10,7 +10,7 @@ from otoscope.errors import MeasureError
 from otoscope.measures.matmul import fast_float32
 from otoscope.measures.moments import Moments
 
-__all__ = ["Spectrum", "check_varies", "spectrum", "whitened", "whitened_cross", "whitener"]
+__all__ = ["Spectrum", "check_varies", "spectrum", "whitened_cross", "whitener"]
 
 EPS = float(torch.finfo(torch.float64).eps)
 ARITHMETIC = 64  # how far, in variance, the arithmetic behind an activation may exceed one rounding of the result
@@ -93,17 +93,12 @@ def whitened_cross(moments: Moments, x: str, y: str, X: Spectrum, Y: Spectrum, k
 
     Its singular values are the canonical correlations of these.
     """
-    return whitened(moments, x, y, X, Y, kx, ky).double()
-
-
-def whitened(moments: Moments, x: str, y: str, X: Spectrum, Y: Spectrum, kx: int, ky: int) -> torch.Tensor:
-    """`whitened_cross`, in float32 where the activations were summed in float32."""
     if moments.axes[x] is None or moments.axes[y] is None:
         return whitener(moments, x, X, kx).T @ moments.centred(x, y).cross @ whitener(moments, y, Y, ky)
     # Along nearly principal axes, scaled to unit variance, all numbers are about 1 and float32 is as good as the input.
     left, right = _scaled_whitener(moments, x, X, kx), _scaled_whitener(moments, y, Y, ky)
     with fast_float32():
-        return left.T @ moments.cached_pair(x, y, "scaled", lambda: _scaled_cross(moments, x, y)) @ right
+        return (left.T @ moments.cached_pair(x, y, "scaled", lambda: _scaled_cross(moments, x, y)) @ right).double()
 
 
 def _scaled_cross(moments: Moments, x: str, y: str) -> torch.Tensor:

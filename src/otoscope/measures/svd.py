@@ -28,11 +28,11 @@ def left_svd(A: Tensor) -> tuple[Tensor, Tensor]:
     >>> s.tolist()
     [4.0, 3.0]
     """
-    if LARGE < len(A) <= A.shape[1]:
-        U = _eigenvectors((A @ A.T).double()).flip(1)
-        s, order = torch.linalg.vector_norm(A.T.double() @ U, dim=0).sort(descending=True, stable=True)
-        return U[:, order], s
     A = A.double()
+    if LARGE < len(A) <= A.shape[1]:
+        U = _eigenvectors(A @ A.T).flip(1)
+        s, order = torch.linalg.vector_norm(A.T @ U, dim=0).sort(descending=True, stable=True)
+        return U[:, order], s
     try:
         U, s, _ = torch.linalg.svd(A, full_matrices=False)
         return U, s
