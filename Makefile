@@ -26,6 +26,15 @@ verify: $(INSTALLED)
 	$(BIN)/pytest -m long
 	$(BIN)/python benchmarks/an4.py
 
+# Speed and memory beside other libraries (in an environment of their own), coverage of the intervals, real layers:
+# about 45 minutes on two quiet cores; tables under docs/results/.
+bench: $(INSTALLED)
+	PYTHON=$(PYTHON) bash benchmarks/peers/setup.sh
+	$(BIN)/python -m benchmarks.measures
+	$(BIN)/python benchmarks/coverage.py
+	$(BIN)/python benchmarks/cross_utterance.py
+	$(BIN)/python benchmarks/real_layers.py
+
 # torch first and alone: a looser requirement would bring gigabytes of CUDA where only a CPU build is wanted.
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("Otoscope needs Python 3.11 or newer, this is " + sys.version.split()[0] + ": make PYTHON=python3.12") if sys.version_info < (3, 11) else None'

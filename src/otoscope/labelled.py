@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from otoscope.errors import MeasureError
 from otoscope.measures import Measure, Moments, Samples, Similarity, registry
 from otoscope.measures.checks import Array, Utterances, check_views
 from otoscope.measures.inference import BlockMoments, BlockSamples, jackknife_all
+from otoscope.measures.inference.grouping import BLOCKS
 from otoscope.measures.path import moments_for
 
 __all__ = ["similarity"]
@@ -136,16 +138,39 @@ def _with_intervals(
             "intervals need arrays and their utterances: each block of utterances is left out in turn. Give both, or "
             "make BlockMoments and call jackknife_all"
         )
-    kept, needed = _needed(views, measures, pairs)
-    blocks: BlockMoments | BlockSamples
-    if source == "samples":
-        blocks = BlockSamples.of(kept, utterances=utterances, clusters=clusters)
-    else:
-        blocks = BlockMoments.of(kept, utterances=utterances, clusters=clusters, pairs=needed, mergeable=False)
     found: dict[str, dict[tuple[str, str], Similarity | MeasureError]] = {m.name: {} for m in measures}
-    for (name, x, y), result in jackknife_all(blocks, measures, pairs, level=level).items():
-        found[name][x, y] = result
+    for some in _groups(views, pairs) if source == "moments" else [pairs]:
+        kept, needed = _needed(views, measures, some)
+        blocks: BlockMoments | BlockSamples
+        if source == "samples":
+            blocks = BlockSamples.of(kept, utterances=utterances, clusters=clusters)
+        else:
+            blocks = BlockMoments.of(kept, utterances=utterances, clusters=clusters, pairs=needed, mergeable=False)
+        for (name, x, y), result in jackknife_all(blocks, measures, some, level=level).items():
+            found[name][x, y] = result
     return found
+
+
+def _groups(views: Mapping[str, Array], pairs: Sequence[tuple[str, str]]) -> Iterator[list[tuple[str, str]]]:
+    """The pairs in as few groups as have block moments within a quarter of the machine's memory; both ways together."""
+    width = {name: x.shape[1] for name, x in views.items()}
+    room = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 4 / (8 * (BLOCKS + 2))
+    group, held = dict[tuple[str, str], None](), dict[frozenset[str], int]()
+    asked, done = set(pairs), set[tuple[str, str]]()
+    for x, y in pairs:
+        if (x, y) in done:
+            continue
+        new = {frozenset(pair): width[pair[0]] * width[pair[1]] for pair in ((x, y), (x, x), (y, y))}
+        if group and sum((held | new).values()) > room:
+            yield list(group)
+            group, held = {}, {}
+        group[x, y] = None
+        held |= new
+        done.add((x, y))
+        if (y, x) in asked:
+            group[y, x] = None
+            done.add((y, x))
+    yield list(group)
 
 
 def _axis(there: Mapping[str, object], names: Sequence[str] | None) -> list[str]:

@@ -91,3 +91,16 @@ def test_refusals():
         similarity(views(), measure="cka", undefined="skip")
     with pytest.raises(MeasureError, match="expected a mapping"):
         similarity([normal(10, 2)], measure="cka")
+
+
+def test_intervals_do_not_depend_on_how_pairs_are_grouped(monkeypatch):
+    """Pairs whose block moments would not fit into memory together are measured group by group."""
+    lengths = [20] * 15
+    arguments = {"measure": ["cka", "pwcca"], "utterances": lengths, "intervals": 0.9}
+    whole = similarity(views(), **arguments)
+    pages = []
+    monkeypatch.setattr("os.sysconf", lambda name: pages.append(name) or 40)
+    xr.testing.assert_allclose(similarity(views(), **arguments), whole, rtol=1e-9)
+    assert pages
+    assert float(whole.cka_low[0, 1]) < float(whole.cka[0, 1]) < float(whole.cka_high[0, 1])
+    assert whole.pwcca.attrs["level"] == 0.9
