@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-import xarray as xr
 from cyclopts import Parameter
 
 from otoscope.asr import ReferenceRecogniser
 from otoscope.cli.progress import showing_progress
+from otoscope.cli.similarities import as_json, as_text, describe
 from otoscope.cli.study import AtLeastOne, Json, Many
 from otoscope.corpora import Corpus, check, load, summarise
 from otoscope.errors import CorpusError
 from otoscope.study import measure as measure_layers
+from otoscope.study import plan_measure
+from otoscope.study.needs import SAMPLES
 
 __all__ = ["layers", "measure"]
 
@@ -30,29 +32,45 @@ def measure(
     utterances: Annotated[int, AtLeastOne, Parameter(help="At most this many, spread over the split.")] = 300,
     measures: Annotated[tuple[str, ...], Many, Parameter(help="Similarity measures.")] = ("cka",),
     layers: Annotated[tuple[str, ...] | None, Many, Parameter(help="Layer names or globs [one a block].")] = None,
+    samples: Annotated[
+        int, AtLeastOne, Parameter(help="Frames to keep, of whole utterances, for measures that need frames.")
+    ] = SAMPLES,
+    intervals: Annotated[
+        bool, Parameter(negative=(), show_default=False, help="Add 95 % intervals, by leaving out blocks of speakers.")
+    ] = False,
     out: Annotated[Path | None, Parameter(help="Also write the result as netCDF.")] = None,
+    dry_run: Annotated[
+        bool, Parameter(negative=(), show_default=False, help="Say what would be compared, how, and in what memory.")
+    ] = False,
     json_: Json = False,
 ) -> None:
     """Compare every layer of a checkpoint with every other, or with those of another checkpoint."""
+    speech = _part(load(corpus, format=format), split)
+    asked: dict[str, Any] = {
+        "measures": measures,
+        "layers": layers,
+        "utterances": utterances,
+        "samples": samples,
+        "intervals": intervals,
+    }
+    if dry_run:
+        plan = plan_measure(checkpoint, other, corpus=speech, **asked)
+        print(json.dumps(asdict(plan), indent=1) if json_ else describe(plan, measures))
+        return
     with showing_progress() as progress:
-        speech = check(
-            _part(load(corpus, format=format), split),
-            progress=lambda done, total: progress("checking audio", done, total),
-        )
+        speech = check(speech, progress=lambda done, total: progress("checking audio", done, total))
         if speech.problems:
             progress(f"problems, {summarise(speech.problems)}", 1, 1)
         found = measure_layers(
             checkpoint,
             other,
             corpus=speech,
-            measures=measures,
-            layers=layers,
-            utterances=utterances,
             progress=lambda done: progress("comparing layers", done, min(utterances, len(speech))),
+            **asked,
         )
     if out is not None:
         found.to_netcdf(out, engine="h5netcdf")
-    print(json.dumps(_plain(found), indent=1) if json_ else _tables(found))
+    print(json.dumps(as_json(found), indent=1) if json_ else as_text(found))
 
 
 def layers(checkpoint: Path, *, json_: Json = False) -> None:
@@ -83,24 +101,3 @@ def _part(speech: Corpus, split: str | None) -> Corpus:
             f"the corpus {speech.name!r} has no split {split!r}; --split takes {', '.join(speech.splits)} or all"
         )
     return speech.split(split or ("test" if "test" in speech.splits else speech.splits[0]))
-
-
-def _plain(found: xr.Dataset) -> dict[str, object]:
-    return {
-        **found.attrs,
-        "layer_x": found["layer_x"].values.tolist(),
-        "layer_y": found["layer_y"].values.tolist(),
-        "measures": {
-            str(name): {"value": found[name].values.tolist(), "null": found[f"{name}_null"].values.tolist()}
-            for name in found.data_vars
-        },
-    }
-
-
-def _tables(found: xr.Dataset) -> str:
-    about = found.attrs
-    parts = [f"{about['utterances']} utterances, {about['frames']} frames, one every {1000 * about['grid']:g} ms"]
-    for name in found.data_vars:
-        frame = found[name].to_pandas().round(3)
-        parts.append(f"{name} (null level at most {float(found[f'{name}_null'].max()):.3f})\n{frame.to_string()}")
-    return "\n\n".join(parts)

@@ -40,6 +40,13 @@ def study(
     epochs: Annotated[int | None, Parameter(help="Passes over the training split.")] = None,
     checkpoints: Annotated[int | None, Parameter(help="Checkpoints to keep of each run.")] = None,
     measures: Annotated[tuple[str, ...] | None, Many, Parameter(help="Similarity measures.")] = None,
+    intervals: Annotated[
+        bool | None,
+        Parameter(negative=(), show_default=False, help="Add 95 % intervals, by leaving out blocks of speakers."),
+    ] = None,
+    samples: Annotated[
+        int | None, AtLeastOne, Parameter(help="Frames to keep for measures that need frames [5000].")
+    ] = None,
     workers: Annotated[
         int | None, AtLeastOne, Parameter(help="Processes of one thread each [the cores there are].")
     ] = None,
@@ -62,6 +69,8 @@ def study(
         "epochs": epochs,
         "checkpoints": checkpoints,
         "measures": measures,
+        "intervals": intervals,
+        "samples": samples,
     }
     asked = _read(config, given) if config is not None else _config(given)
     if dry_run:
@@ -186,6 +195,11 @@ def _describe(plan: Plan) -> str:
     lines += [
         f"seeds        {plan.seeds}",
         f"comparisons  {plan.comparisons} pairs of layers, each by every measure",
+        *(
+            [f"sums         {plan.path} of up to {plan.moments_bytes / 1e6:.0f} MB a worker: {plan.reason}"]
+            if plan.path
+            else []
+        ),
         f"disk         about {plan.disk_bytes / 1e6:.0f} MB",
         f"time         about {plan.seconds / 60:.0f} min with {plan.workers} workers",
     ]

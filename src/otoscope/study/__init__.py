@@ -3,12 +3,13 @@
 from otoscope.study.config import ProbeConfig, RecogniserConfig, StudyConfig
 from otoscope.study.folder import StudyFolder
 from otoscope.study.manifest import host, versions
-from otoscope.study.measure import measure
+from otoscope.study.measure import MeasurePlan, measure, plan_measure
 from otoscope.study.pipeline import run_study, train_recognisers
 from otoscope.study.plan import Plan, plan_study
 from otoscope.study.results import Results
 
 __all__ = [
+    "MeasurePlan",
     "Plan",
     "ProbeConfig",
     "RecogniserConfig",
@@ -17,6 +18,7 @@ __all__ = [
     "StudyFolder",
     "host",
     "measure",
+    "plan_measure",
     "plan_study",
     "run_study",
     "train_recognisers",

@@ -21,7 +21,7 @@ from otoscope.errors import MeasureError, StudyError
 from otoscope.files import file_hash
 from otoscope.measures import Measure, Moments, Samples, registry
 from otoscope.study.folder import read_json, write_json
-from otoscope.study.needs import SAMPLES, intervals, needs_of, sources_of, without_roles
+from otoscope.study.needs import SAMPLES, intervals_of, needs_of, sources_of, without_roles
 from otoscope.study.rows import Comparison, Refusal
 
 __all__ = ["Checkpoint", "Measured", "Unit", "plan_units", "probe_batches", "read_unit", "run_unit"]
@@ -127,7 +127,7 @@ def run_unit(
     if gathered.utterances != len(probe):
         raise StudyError(f"{unit.name} saw {gathered.utterances} utterances of a probe set of {len(probe)}")
     sources = sources_of(gathered)
-    ends = intervals(gathered, unit.measures, pairs)
+    ends = intervals_of(gathered, unit.measures, pairs)
     comparisons, refusals, no_intervals = _measure(unit, sources, wanted, ends)
     samples = sources.get("samples")
     write_json(

@@ -12,7 +12,7 @@ from otoscope.errors import MeasureError, StudyError
 from otoscope.measures import Measure, Moments, Samples
 from otoscope.measures.inference import BlockMoments, BlockSamples, jackknife_all
 
-__all__ = ["LEVEL", "SAMPLES", "Needs", "check_samples", "intervals", "needs_of", "sources_of", "without_roles"]
+__all__ = ["LEVEL", "SAMPLES", "Needs", "check_samples", "intervals_of", "needs_of", "sources_of", "without_roles"]
 
 SAMPLES = 5_000
 """Frames kept for the measures that need frames: several of them cost the square of this."""
@@ -93,7 +93,7 @@ def sources_of(gathered: Gathered) -> dict[str, Moments | Samples]:
     return found
 
 
-def intervals(
+def intervals_of(
     gathered: Gathered, measures: Sequence[Measure], wanted: Iterable[Pair]
 ) -> dict[Key, tuple[float, float] | str]:
     """Low and high by measure and pair from a jackknife over blocks, or why there is none; empty without blocks."""

@@ -16,13 +16,22 @@ from otoscope.asr import (
     ReferenceRecogniser,
 )
 from otoscope.asr.schedule import checkpoint_steps
+from otoscope.capture import INPUT, view_name
 from otoscope.corpora import Corpus, draw_splits, load
-from otoscope.measures import Moments, registry
+from otoscope.measures import Moments, Samples, registry
+from otoscope.measures.path import Path
+from otoscope.study.asked import sums_bytes, way_to_sums
 from otoscope.study.config import MIN_PROBE, StudyConfig
 from otoscope.study.cost import one_thread_seconds, step_seconds
 from otoscope.study.pipeline import available_cores
 
 __all__ = ["Plan", "RunPlan", "plan_study"]
+
+EVALUATIONS = 31
+"""Of a measure for an interval: all speech, without each of 20 blocks, and ten halves."""
+
+WHITENING = ("cca", "cca-r2", "svcca", "pwcca", "cca-held-out")
+"""Measures that refuse layers with about as many directions as there are frames."""
 
 FEATURES_PER_SECOND = 600.0
 """Seconds of speech turned into features in a second, on one core: a round figure, for the estimate only."""
@@ -43,7 +52,11 @@ class RunPlan:
 
 @dataclass(frozen=True)
 class Plan:
-    """A study before it runs. Times in seconds; `warnings` name what will not work as asked."""
+    """A study before it runs.
+
+    Times in seconds; `path`, `reason` and `moments_bytes` are of the largest comparison, of which each worker does one
+    at a time; `warnings` name what will not work as asked.
+    """
 
     corpus: str
     hours: dict[str, float]
@@ -53,6 +66,9 @@ class Plan:
     runs: tuple[RunPlan, ...]
     seeds: int
     comparisons: int
+    path: str | None
+    reason: str
+    moments_bytes: int
     disk_bytes: int
     workers: int
     seconds: float
@@ -88,6 +104,7 @@ def plan_study(config: StudyConfig, *, workers: int | None = None) -> Plan:
         pairs = kept * (depth**2 + depth) + (kept - 1) * depth + 2 * depth**2
         widest = max(layer.units for layer in layers)
         comparing = pairs * _time_pair(config, widest, probe_frames) / 2  # one order of two
+        comparing += kept * _time_samples(config, widest, 2 * depth, probe_frames)
         comparing += kept * 3 * forward * probe_seconds / training.batch_seconds
         runs.append(RunPlan(name, recogniser.parameters, steps, kept, len(layers), widest, steps * update))
         compared += pairs
@@ -97,6 +114,7 @@ def plan_study(config: StudyConfig, *, workers: int | None = None) -> Plan:
     speeds = {s for r in config.recognisers.values() for s in r.train().speeds}
     features = (train_seconds * len(speeds) + corpus.duration - train_seconds) / FEATURES_PER_SECOND
     disk = disk * len(config.seeds) + round(features * FEATURES_PER_SECOND / FRAME_SHIFT_SECONDS) * MEL_BINS * 4
+    way, moments_bytes = _sums(config, tokens, probe_frames)
     seeds = len(config.seeds)
     depths = [run.layers for run in runs for _ in config.seeds]
     compared = compared * seeds + 2 * sum(a * b for a, b in itertools.combinations(depths, 2))  # first and final
@@ -109,6 +127,9 @@ def plan_study(config: StudyConfig, *, workers: int | None = None) -> Plan:
         tuple(runs),
         seeds,
         compared,
+        None if way is None else way.name,
+        "" if way is None else way.reason,
+        moments_bytes,
         disk,
         workers,
         features + max(longest, total * seeds / workers),
@@ -132,7 +153,7 @@ def _lacking(corpus: Corpus, config: StudyConfig, probe: int) -> list[str]:
 def _warnings(config: StudyConfig, runs: list[RunPlan], frames: int) -> list[str]:
     """Measures that the probe set is too small for."""
     wide = [run for run in runs if frames - 1 < 2 * run.widest]
-    refused = [m for m in config.measures if "cca" in m]
+    refused = [m for m in config.measures if m in WHITENING]
     return [
         f"{', '.join(refused)} will refuse {run.recogniser}: {frames} probe frames for layers of {run.widest} units; "
         "a larger probe set ([probe] utterances, splits) is needed"
@@ -141,13 +162,70 @@ def _warnings(config: StudyConfig, runs: list[RunPlan], frames: int) -> list[str
     ]
 
 
+def _sums(config: StudyConfig, tokens: CharacterTokens, frames: int) -> tuple[Path | None, int]:
+    """How the sums of the largest comparison are made, and their memory."""
+    measures = list(map(registry.get, config.measures))
+    found: list[tuple[int, Path | None]] = []
+    own = [ReferenceRecogniser(asked.model(), tokens).layers() for asked in config.recognisers.values()]
+    # A checkpoint with its final and its previous state, and every two runs at one state.
+    within = [{"now": layers, "final": layers, "previous": layers} for layers in own]
+    across = [{"x": x, "y": y} for x, y in itertools.combinations_with_replacement(own, 2)]
+    for roles in (*within, *across):
+        names = {role: [view_name(role, layer.name) for layer in layers] for role, layers in roles.items()}
+        widths = {view_name(role, layer.name): layer.units for role, layers in roles.items() for layer in layers}
+        if "now" in names:
+            pairs = list(itertools.combinations_with_replacement(names["now"], 2))
+            pairs += [
+                *zip(names["now"], names["final"], strict=True),
+                *zip(names["now"], names["previous"], strict=True),
+            ]
+        else:
+            pairs = list(itertools.product(names["x"], names["y"]))
+        way = way_to_sums(frames, widths, pairs, measures, intervals=config.intervals, streams=True)
+        found.append((sums_bytes(widths, pairs, intervals=config.intervals) if way else 0, way))
+    most, way = max(found, key=lambda row: row[0])
+    return way, most
+
+
 def _time_pair(config: StudyConfig, units: int, frames: int) -> float:
     """Seconds to accumulate and measure one pair of layers on one thread."""
+    measures = [m for m in map(registry.get, config.measures) if m.source == "moments"]
+    if not measures:
+        return 0.0
     n = max(4 * units, 512)
-    x = torch.randn(n, units)
+    generator = torch.Generator().manual_seed(0)
+    views = {str(i): torch.randn(n, units, generator=generator) for i in range(4)}
+    pairs = list(itertools.combinations_with_replacement(views, 2))
+    inputs = [(name, INPUT) for name in views] if any(m.given == INPUT for m in measures) else []
+    if inputs:
+        views[INPUT] = torch.randn(n, MEL_BINS, generator=generator)
+    lengths = [n // 4] * 3 + [n - 3 * (n // 4)]
+
+    def sums() -> Moments:
+        return Moments.of(views, utterances=lengths, pairs=[*pairs, *inputs])
+
+    def all_of_it() -> Any:
+        moments = sums()
+        return [measure.compute(moments, x, y) for x, y in pairs for measure in measures]
+
+    summing = one_thread_seconds(sums)
+    measuring = max(0.0, one_thread_seconds(all_of_it) - summing) * (EVALUATIONS if config.intervals else 1)
+    return (summing * max(1.0, frames / n) + measuring) / len(pairs)
+
+
+def _time_samples(config: StudyConfig, units: int, layers: int, frames: int) -> float:
+    """Seconds to compare so many layers with each other by the measures that need frames."""
+    measures = [m for m in map(registry.get, config.measures) if m.source == "samples"]
+    if not measures:
+        return 0.0
+    n = max(4 * units, 1024)
+    generator = torch.Generator().manual_seed(0)
+    views = {f"{i}": torch.randn(n, units, generator=generator) for i in range(2)}
 
     def pair() -> Any:
-        moments = Moments.of({"x": x, "y": x.flip(0)}, utterances=[n // 4] * 3 + [n - 3 * (n // 4)], pairs=[("x", "y")])
-        return [registry.get(name).compute(moments, "x", "y") for name in config.measures]
+        samples = Samples.of(views, utterances=[n // 16] * 15 + [n - 15 * (n // 16)])
+        return [measure.compute(samples, "0", "1") for measure in measures]
 
-    return one_thread_seconds(pair) * max(1.0, frames / n) / 2  # `pair` also does the two layers with themselves
+    # Most of them cost n² for each layer, and little for a pair of layers.
+    once = one_thread_seconds(pair) * (min(frames, config.samples) / n) ** 2 * layers / 2
+    return once * (EVALUATIONS if config.intervals else 1)
