@@ -81,7 +81,10 @@ def test_all_at_once_is_each_alone():
     found = jackknife_all(kept, ["cka", "pwcca", get("procrustes")], pairs)
     assert list(found) == [(m, x, y) for x, y in pairs for m in ("cka", "pwcca", "procrustes")]
     for (name, x, y), result in found.items():
-        assert result == jackknife(kept, name, x, y)
+        assert (result.measure, result.layers) == (name, (x, y))
+        alone = jackknife(kept, name, x, y)
+        assert (result.value, result.low, result.high) == pytest.approx((alone.value, alone.low, alone.high), abs=1e-12)
+        assert (result.units, result.ranks, result.weighted_by) == (alone.units, alone.ranks, alone.weighted_by)
 
 
 def test_the_value_is_the_plain_one():

@@ -11,7 +11,16 @@ import numpy as np
 
 from otoscope.errors import MeasureError
 from otoscope.measures.inference.block_moments import BlockMoments
-from otoscope.measures.inference.evaluate import Key, Outcome, check_blocks_hold, evaluate, measures_of, values_of
+from otoscope.measures.inference.evaluate import (
+    Key,
+    Outcome,
+    answered,
+    asked,
+    check_blocks_hold,
+    evaluate,
+    measures_of,
+    values_of,
+)
 from otoscope.measures.inference.halves import Halves, parts_of, split
 from otoscope.measures.inference.jackknife import interval
 from otoscope.measures.inference.resample import Resampler
@@ -102,7 +111,8 @@ def bootstrap_all(
         raise MeasureError(f"resamples is {resamples}; a standard error takes at least {FEWEST}, and 200 are usual")
     check_blocks_hold(blocks)
     chosen, splits, sizes = measures_of(blocks, measures), split(len(blocks.sizes)), blocks.sizes
-    results = evaluate(blocks.total, chosen, pairs)
+    keys = asked(chosen, pairs)
+    results = evaluate(blocks.total, chosen, keys.values())
     halves = values_of(results, parts_of(blocks, splits), chosen)
     drawn = values_of(results, _collections(blocks, resamples, seed), chosen)
     by_name = {m.name: m for m in chosen}
@@ -115,7 +125,7 @@ def bootstrap_all(
         low, high = interval(scale, found.value, about, error, len(sizes), level, rough=key[0] in rough)
         natural = _error(PLAIN.to(drawn[key]), len(sizes))
         results[key] = replace(found, low=low, high=high, level=level, standard_error=natural, interval="bootstrap")
-    return results
+    return answered(results, keys)
 
 
 def _error(drawn: Floats, blocks: int) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,7 +15,17 @@ from otoscope.measures.registry import Measure
 from otoscope.measures.result import Similarity
 from otoscope.measures.samples import Samples
 
-__all__ = ["Blocks", "Key", "Outcome", "check_blocks_hold", "evaluate", "measures_of", "values_of"]
+__all__ = [
+    "Blocks",
+    "Key",
+    "Outcome",
+    "answered",
+    "asked",
+    "check_blocks_hold",
+    "evaluate",
+    "measures_of",
+    "values_of",
+]
 
 Key = tuple[str, str, str]
 """A measure's name and two layers' names."""
@@ -82,15 +93,38 @@ def check_blocks_hold(blocks: Blocks) -> None:
         )
 
 
-def evaluate(source: Any, measures: Sequence[Measure], pairs: Iterable[tuple[str, str]]) -> dict[Key, Outcome]:
-    """Every measure of every pair on one source; a refusal stands in the place of its result."""
-    found: dict[Key, Outcome] = {}
+def asked(measures: Sequence[Measure], pairs: Sequence[tuple[str, str]]) -> dict[Key, Key]:
+    """What is worked out for each measure and pair: the same pair the other way round, where that is the same."""
+    keys: dict[Key, Key] = {}
     for x, y in pairs:
         for measure in measures:
-            try:
-                found[measure.name, x, y] = measure.compute(source, x, y)
-            except MeasureError as refusal:
-                found[measure.name, x, y] = refusal
+            turned = (measure.name, y, x)
+            keys[measure.name, x, y] = turned if measure.symmetric and turned in keys else (measure.name, x, y)
+    return keys
+
+
+def answered(results: dict[Key, Outcome], keys: dict[Key, Key]) -> dict[Key, Outcome]:
+    """The results of all that was asked, each with its layers in the order asked for."""
+    found: dict[Key, Outcome] = {}
+    for key, done in keys.items():
+        result = results[done]
+        if isinstance(result, Similarity) and key != done:
+            ranks = None if result.ranks is None else result.ranks[::-1]
+            result = replace(result, layers=key[1:], units=result.units[::-1], ranks=ranks)
+        found[key] = result
+    return found
+
+
+def evaluate(source: Any, measures: Sequence[Measure], keys: Iterable[Key]) -> dict[Key, Outcome]:
+    """Every measure of every pair on one source; a refusal stands in the place of its result."""
+    by_name = {m.name: m for m in measures}
+    found: dict[Key, Outcome] = {}
+    for key in dict.fromkeys(keys):
+        name, x, y = key
+        try:
+            found[key] = by_name[name].compute(source, x, y)
+        except MeasureError as refusal:
+            found[key] = refusal
     return found
 
 

@@ -14,6 +14,8 @@ from otoscope.measures.inference.evaluate import (
     Blocks,
     Key,
     Outcome,
+    answered,
+    asked,
     check_blocks_hold,
     evaluate,
     measures_of,
@@ -107,7 +109,8 @@ def jackknife_all(
     check_level(level)
     check_blocks_hold(blocks)
     chosen, splits = measures_of(blocks, measures), split(len(blocks.sizes))
-    results = evaluate(blocks.total, chosen, pairs)
+    keys = asked(chosen, pairs)
+    results = evaluate(blocks.total, chosen, keys.values())
     left = values_of(results, _left_out(blocks), chosen)
     halves = values_of(results, parts_of(blocks, splits), chosen)
     by_name = {m.name: m for m in chosen}
@@ -122,7 +125,7 @@ def jackknife_all(
             results[key] = replace(
                 found, low=low, high=high, level=level, standard_error=spreads[1][1], interval="jackknife"
             )
-    return results
+    return answered(results, keys)
 
 
 def spread(value: float, left: Floats, sizes: Sequence[int]) -> float:
