@@ -12,3 +12,12 @@ def three(tmp_path_factory):
     folder = make_study(tmp_path_factory.mktemp("study"), RUNS, missing=True)
     write_report(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def with_intervals(tmp_path_factory):
+    """Two recognisers compared by a similarity and by a distance, each with intervals, and the written report."""
+    runs, measures = {"cnn/seed0": 4, "lstm/seed0": 3}, ["cka", "procrustes"]
+    folder = make_study(tmp_path_factory.mktemp("study"), runs, measures=measures, intervals=True)
+    write_report(folder)
+    return folder

@@ -28,13 +28,21 @@ def mean_cca(x, y):
     return float(np.linalg.svd(bases[0].T @ bases[1], compute_uv=False).mean())
 
 
+def procrustes(x, y):
+    x, y = x.reshape(-1, x.shape[-1]), y.reshape(-1, y.shape[-1])
+    cosine = np.linalg.svd(x.T @ y, compute_uv=False).sum() / np.linalg.norm(x) / np.linalg.norm(y)
+    return float(np.sqrt(max(0.0, 2 - 2 * cosine)))
+
+
 MEASURES = {"cka": cross_utterance_cka, "cka-biased": biased_cka, "cca": mean_cca}
+DISTANCES = {"procrustes": procrustes}
+HALF_WIDTH = 0.02
 
 
 def null_level(measure, x, y):
     n, p, q = x.shape[0] * x.shape[1], x.shape[2], y.shape[2]
-    if measure == "cka":
-        return 0.0
+    if measure in ("cka", "procrustes"):
+        return 0.0 if measure == "cka" else float("nan")
     return float(np.sqrt(p * q / ((n + p) * (n + q)))) if measure == "cka-biased" else float(np.sqrt(max(p, q) / n))
 
 
@@ -51,8 +59,17 @@ def views(rng, layers, speech):
     return made
 
 
-def make_study(folder, runs, *, names="blocks.{}", missing=False, title="A small study", measures=tuple(MEASURES)):
-    """Write a study folder; `runs` maps each run to its number of layers."""
+def make_study(
+    folder,
+    runs,
+    *,
+    names="blocks.{}",
+    missing=False,
+    title="A small study",
+    measures=tuple(MEASURES),
+    intervals=False,
+):
+    """Write a study folder; `runs` maps each run to its number of layers. Intervals are ± `HALF_WIDTH`."""
     rng = np.random.default_rng(7)
     speech = rng.normal(size=(UTTERANCES, LENGTH, 8))
     made = {run: views(rng, layers, speech) for run, layers in runs.items()}
@@ -62,12 +79,14 @@ def make_study(folder, runs, *, names="blocks.{}", missing=False, title="A small
         (run_x, step_x, i), (run_y, step_y, j) = x, y
         a, b = made[run_x][step_x, i], made[run_y][step_y, j]
         b = b[order] if kind == "shuffled" else b
-        values = {m: f(a, b) for m, f in MEASURES.items() if m in measures}
+        values = {m: f(a, b) for m, f in (MEASURES | DISTANCES).items() if m in measures}
         if missing and 1 in (i, j):
             values["cca"] = float("nan")
         nulls = {m: null_level(m, a, b) for m in measures}
         labels = names.format(i), names.format(j)
-        return Comparison(kind, run_x, step_x, labels[0], run_y, step_y, labels[1], values, nulls)
+        ends = [{m: v + sign * HALF_WIDTH for m, v in values.items()} for sign in (-1, 1)]
+        ends = ends if intervals and kind != "shuffled" else [{}, {}]
+        return Comparison(kind, run_x, step_x, labels[0], run_y, step_y, labels[1], values, nulls, *ends)
 
     rows, points, depth = [], [], []
     for run, layers in runs.items():
@@ -99,6 +118,10 @@ def make_study(folder, runs, *, names="blocks.{}", missing=False, title="A small
         points,
         depth,
         refusals=refusals if missing else (),
+        no_intervals=[Refusal("cka", run, names.format(0), "half of it is too short") for run in runs][
+            : int(intervals)
+        ],
+        intervals="95 %, jackknife over blocks of speakers" if intervals else "",
         title=title,
         frames=UTTERANCES * LENGTH,
         utterances=UTTERANCES,

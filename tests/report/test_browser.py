@@ -8,7 +8,7 @@ import pytest
 
 from otoscope.report import write_report
 from otoscope.study.results import Results
-from tests.report.studies import STEPS, make_study
+from tests.report.studies import HALF_WIDTH, STEPS, make_study
 
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 ARGUMENTS = [
@@ -121,6 +121,31 @@ def test_the_seed_and_the_untrained_state_can_be_chosen(three, visit):
     page.locator("#when").select_option("first")
     settle(page)
     assert fills(page, "across") != across
+
+
+def test_a_distance_has_charts_of_its_own_and_intervals_are_told(with_intervals, visit):
+    page = visit(with_intervals / "report.html")
+    similar = fills(page, "within")
+    assert page.locator("#scale-left").inner_text() == "0"
+    page.locator("#measure").select_option("procrustes")
+    page.wait_for_function("document.getElementById('scale-right').innerText === '0 (alike)'")
+    settle(page)
+    distant = fills(page, "within")
+    diagonal = [5 * k for k in range(4)]  # cells come row by row
+    assert {similar[k] for k in diagonal} == {distant[k] for k in diagonal}  # a layer is most alike to itself by both
+    assert distant != similar
+    assert "This measure is a distance" in page.locator("#within .note").inner_text()
+    assert "Colours are fixed from 0 to 1" not in page.locator("#within .note").inner_text()
+    page.locator('[data-panels="within"] .mark-rect.role-mark path').nth(1).hover()
+    tooltip = page.locator("#vg-tooltip-element")
+    tooltip.wait_for(state="visible")
+    value = Results.load(with_intervals / "results.nc").within("cnn/seed0", STEPS[-1], "procrustes").values[0, 1]
+    assert f"{value - HALF_WIDTH:.3f} to {value + HALF_WIDTH:.3f}" in tooltip.inner_text()
+    assert "distance" in tooltip.inner_text()
+    page.locator("#measure").select_option("cka")
+    page.wait_for_function("document.getElementById('scale-right').innerText === '1'")
+    settle(page)
+    assert fills(page, "within") == similar
 
 
 @pytest.mark.parametrize("width", [390, 1280])

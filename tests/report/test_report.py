@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 
 from otoscope.errors import StudyError
+from otoscope.measures import registry
 from otoscope.report import write_report
+from otoscope.report.methods import method_notes
 from otoscope.report.payload import build_payload
 from otoscope.study.results import Results
-from tests.report.studies import MEASURES, STEPS, make_study
+from tests.report.studies import HALF_WIDTH, MEASURES, STEPS, make_study
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -179,6 +181,67 @@ def test_a_folder_without_results_is_refused(tmp_path, make):
     make(tmp_path / "nothing")
     with pytest.raises(StudyError, match=r"not a folder|no such results file"):
         write_report(tmp_path / "nothing")
+
+
+def test_intervals_are_carried_and_told(with_intervals):
+    results, page = Results.load(with_intervals / "results.nc"), Page(with_intervals / "report.html")
+    data = page.data()
+    matrix = results.within("cnn/seed0", STEPS[-1], "cka")
+    values, _, low, high = map(np.array, data["within"]["cnn/seed0"][str(STEPS[-1])]["cka"])
+    np.testing.assert_allclose(low, matrix["low"], atol=5.1e-5)
+    np.testing.assert_allclose(high, matrix["high"], atol=5.1e-5)
+    assert len(data["shuffled"]["cnn/seed0"]["0"]["cka"]) == 2  # which has none
+    k = int(np.diag(values, 1).argmax())
+    value = matrix.values[k, k + 1]
+    told = f"cnn: most alike are {k} and {k + 1} ({value:.2f}, {value - HALF_WIDTH:.2f} to {value + HALF_WIDTH:.2f})"
+    assert told in page.text
+    assert "95 %, jackknife over blocks of speakers" in page.text
+    assert "half of it is too short" in page.text
+
+
+def test_a_distance_runs_the_other_way_and_is_called_one(with_intervals, tmp_path):
+    page = Page(with_intervals / "report.html")
+    data = page.data()
+    largest = max(
+        v for at in data["shuffled"].values() for t in at.values() for line in t["procrustes"][0] for v in line
+    )
+    assert list(data["distances"]) == ["procrustes"]
+    assert largest <= data["distances"]["procrustes"] <= 1.42
+    for specs, scale in (
+        (data["specs"], 1),
+        (data["specs"]["distances"]["procrustes"], data["distances"]["procrustes"]),
+    ):
+        colour = next(
+            layer["encoding"]["color"]["scale"] for layer in specs["matrix"]["layer"] if "color" in layer["encoding"]
+        )
+        alike = 1 if scale == 1 else 0
+        assert colour["range"][colour["domain"].index(alike)] == "#fde725"
+        assert colour["domain"][-1] == pytest.approx(scale)
+    assert "procrustes (a distance: 0 is alike): 1." in page.text
+    assert "procrustes (distance: 0 is alike)" in page.text
+    folder = make_study(tmp_path, {"cnn/seed0": 4, "lstm/seed0": 3}, measures=["procrustes"])
+    results, text = Results.load(folder / "results.nc"), Page(write_report(folder)).text
+    steps = np.diag(results.within("cnn/seed0", STEPS[-1], "procrustes").values, 1)
+    k = int(steps.argmin())
+    assert f"cnn: most alike are {k} and {k + 1} ({steps[k]:.2f})" in text
+    moved = results.curve("to_final", "cnn/seed0", "procrustes").sel(step=0).values
+    assert f"furthest from its untrained state is {moved.argmax()} ({moved.max():.2f})" in text
+    svg = (folder / "figures" / "within-procrustes.svg").read_text(encoding="utf-8")
+    assert "distance" in svg
+    assert "similarity" not in svg
+
+
+def test_every_registered_measure_has_a_note():
+    notes = method_notes(registry.names())
+    assert {n.measure for n in notes} == set(registry.names())
+    for note in notes:
+        assert all((note.group, note.formula, note.meaning, note.null, note.source)), note.measure
+        assert "nchanged by" in note.meaning, note.measure
+        measure = registry.get(note.measure)
+        assert note.meaning.startswith("A distance") == measure.distance, note.measure
+        assert ("some whole utterances" in note.meaning) == (measure.source == "samples"), note.measure
+        assert ("Not symmetric" in note.limits) == (not measure.symmetric), note.measure
+    assert method_notes(["my own"])[0].meaning.startswith("This measure has no note here")
 
 
 def test_every_kind_of_comparison_may_be_missing(tmp_path):

@@ -6,7 +6,7 @@ import xarray as xr
 
 from otoscope.errors import StudyError
 from otoscope.study.results import CheckpointRow, Comparison, LayerRow, Refusal, Results
-from tests.report.studies import MEASURES, STEPS, make_study
+from tests.report.studies import HALF_WIDTH, MEASURES, STEPS, make_study
 
 RUN, OTHER = "cnn/seed0", 'l<b>"é 音/seed1'
 
@@ -62,13 +62,45 @@ def test_across_is_given_in_either_order_where_the_measure_is_symmetric(saved):
     assert results.compared("across") == ((RUN, 0, OTHER, 0), (RUN, STEPS[-1], OTHER, STEPS[-1]))
 
 
-def test_an_asymmetric_measure_is_refused_in_the_other_order():
-    pair = Comparison("across", "a/seed0", 0, "x", "b/seed0", 0, "y", {"pwcca": 0.5})
+@pytest.mark.parametrize("measure", ["pwcca", "regression", "one that is not registered here"])
+def test_an_asymmetric_measure_is_refused_in_the_other_order(measure):
+    pair = Comparison("across", "a/seed0", 0, "x", "b/seed0", 0, "y", {measure: 0.5, "procrustes": 0.1})
     layers = [LayerRow("a/seed0", "x", 4, 0.01), LayerRow("b/seed0", "y", 4, 0.01)]
     results = Results.from_rows([pair], [CheckpointRow(r, 0) for r in ("a/seed0", "b/seed0")], layers)
-    assert float(results.across("a/seed0", "b/seed0", "pwcca")[0, 0]) == 0.5
+    assert float(results.across("a/seed0", "b/seed0", measure)[0, 0]) == 0.5
     with pytest.raises(StudyError, match="ask in the stored order"):
-        results.across("b/seed0", "a/seed0", "pwcca")
+        results.across("b/seed0", "a/seed0", measure)
+    assert float(results.across("b/seed0", "a/seed0", "procrustes")[0, 0]) == 0.1
+
+
+def test_intervals_survive_the_file_and_stand_beside_the_values(with_intervals):
+    results = Results.load(with_intervals / "results.nc")
+    assert results.intervals == "95 %, jackknife over blocks of speakers"
+    assert [r.reason for r in results.no_intervals] == ["half of it is too short"]
+    for found in (
+        results.within("cnn/seed0", STEPS[-1], "procrustes"),
+        results.curve("to_final", "cnn/seed0", "cka"),
+        results.across("lstm/seed0", "cnn/seed0", "cka"),
+    ):
+        np.testing.assert_allclose(found["low"], found.values - HALF_WIDTH)
+        np.testing.assert_allclose(found["high"], found.values + HALF_WIDTH)
+    assert results.shuffled("cnn/seed0", 0, "cka")["low"].isnull().all()
+    frame = results.to_frame()
+    here = frame[frame.kind == "within"]
+    np.testing.assert_allclose(here.high - here.low, 2 * HALF_WIDTH)
+
+
+def test_results_without_intervals_are_as_they_were(saved):
+    results = Results.load(saved)
+    assert results.intervals == ""
+    assert results.no_intervals == ()
+    assert not {"low", "high"} & set(results.dataset.variables)
+    assert "low" not in results.within(RUN, 0, "cka").coords
+    older = results.dataset.copy()
+    for name in ("intervals", "no_intervals", "sample_frames", "sample_utterances"):
+        del older.attrs[name]  # as written before there were any
+    again = Results.load(Results(older).save(saved.with_name("older.nc")))
+    assert (again.intervals, again.no_intervals) == ("", ())
 
 
 def test_scores_come_in_the_order_of_steps():

@@ -7,17 +7,11 @@ from typing import Any, Literal
 
 import altair as alt
 
+from otoscope.report.matrices import tooltip
 from otoscope.report.specs import Spec, to_spec, with_rows
 from otoscope.report.theme import CATEGORIES, CURVE_HEIGHT, CURVE_WIDTH, MUTED, step_ticks, time_unit
 
 __all__ = ["layer_spec", "score_spec"]
-
-_LAYER_TOOLTIP = """{
-  'layer': datum.layer,
-  'step': datum.step,
-  'similarity': format(datum.value, '.3f'),
-  'null level': isValid(datum.null) ? format(datum.null, '.3f') : 'not given'
-}"""
 
 _THOUSANDS = "datum.value < 1000 ? datum.value : datum.value / 1000 + 'k'"
 
@@ -29,11 +23,14 @@ def _step_axis(steps: Sequence[int]) -> dict[str, Any]:
     return {"scale": scale, "axis": axis}
 
 
-def layer_spec(*, steps: Sequence[int], lowest: float, y_title: str) -> Spec:
+def layer_spec(
+    *, steps: Sequence[int], lowest: float, y_title: str, limit: float | None = None, intervals: bool = False
+) -> Spec:
     """Similarity against training step, one line a layer, coloured by depth (dark is the input side).
 
     The dashed line is the mean null level. The specification comes without data; its records (see `with_rows`) hold
-    step, layer, i (depth), value and null. `steps` are all steps that the axis must reach.
+    step, layer, i (depth), value and null, and low and high with `intervals`. `steps` are all steps that the axis must
+    reach. `limit` is the largest value of a distance, whose axis points down: what is alike stands at the top.
     """
     depth = alt.Color(
         "layer:N",
@@ -41,13 +38,16 @@ def layer_spec(*, steps: Sequence[int], lowest: float, y_title: str) -> Spec:
         scale=alt.Scale(scheme=alt.SchemeParams(name="viridis", extent=[0.05, 0.9])),
         legend=alt.Legend(title="layer", symbolType="stroke", labelLimit=90, symbolLimit=0),
     )
-    axis = alt.Y("value:Q", title=y_title, scale=alt.Scale(domain=[min(0.0, lowest), 1], nice=False))
+    domain = [min(0.0, lowest), 1.0] if limit is None else [0.0, limit]
+    axis = alt.Y("value:Q", title=y_title, scale=alt.Scale(domain=domain, nice=False, reverse=limit is not None))
     x = alt.X("step:Q", title="training step", **_step_axis(steps))
     base = alt.Chart(alt.NamedData("rows")).encode(x=x)
     null = base.mark_line(strokeDash=[2, 3], strokeWidth=1.2, color=MUTED)
     null = null.encode(y=alt.Y("mean(null):Q", title=y_title))
     lines = base.mark_line(strokeWidth=1.6).encode(y=axis, color=depth)
-    dots = base.mark_point(filled=True, opacity=1, size=16, tooltip=alt.ExprRef(_LAYER_TOOLTIP))
+    what = "similarity" if limit is None else "distance"
+    told = tooltip("'layer': datum.layer, 'step': datum.step", what, "'not computed'", intervals=intervals)
+    dots = base.mark_point(filled=True, opacity=1, size=16, tooltip=told)
     dots = dots.encode(y=axis, color=depth)
     return to_spec(alt.LayerChart(layer=[null, lines, dots], width=CURVE_WIDTH, height=CURVE_HEIGHT))
 

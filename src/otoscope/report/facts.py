@@ -28,6 +28,7 @@ def study_facts(study: StudyFolder) -> list[tuple[str, str]]:
         ("Splits", _splits(corpus.get("splits"))),
         ("Problems in the corpus", _problems(corpus_problems(study))),
         ("Probe set", _probe(attrs)),
+        *_told(attrs),
         ("Checkpoints", ", ".join(points)),
         ("Seeds", _text(manifest.get("seeds"))),
         ("Machine", _text(manifest.get("host") or attrs.get("host"))),
@@ -129,6 +130,15 @@ def _probe(attrs: Mapping[str, Any]) -> str:
     pace = f"one frame every {grid * 1000:g} ms" if grid == grid else "frame rate not recorded"
     split = f" of split {attrs['probe_split']}" if attrs.get("probe_split") else ""
     return f"{int(attrs.get('frames', 0)):,} frames of {int(attrs.get('utterances', 0)):,} utterances{split}, {pace}"
+
+
+def _told(attrs: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What some studies only have: intervals, and frames kept for measures that need frames."""
+    facts = [("Intervals", str(attrs["intervals"]))] if attrs.get("intervals") else []
+    if attrs.get("sample_frames"):
+        kept = f"{int(attrs['sample_frames']):,} frames of {int(attrs['sample_utterances']):,} utterances"
+        facts.append(("Measures on frames", f"{kept}, spread evenly over the probe set"))
+    return facts
 
 
 def _seconds(value: object) -> str:

@@ -16,7 +16,7 @@ from otoscope.report.payload import Payload, curve_points, default_pairs, defaul
 from otoscope.report.specs import Spec, grid, with_rows
 from otoscope.report.text import rate
 
-__all__ = ["write_figures"]
+__all__ = ["curve_specs", "write_figures"]
 
 COLUMNS = 3
 AXES: tuple[Literal["step", "time"], ...] = ("step", "time")
@@ -25,7 +25,7 @@ SCORES = (
     ("cer", "character error rate", True),
     ("loss", "CTC loss (nats an utterance)", False),
 )
-CURVES = {"to_final": "similarity to final state", "to_previous": "similarity to previous checkpoint"}
+CURVES = {"to_final": "to final state", "to_previous": "to previous checkpoint"}
 
 
 def write_figures(folder: Path, payload: Payload, scores: Sequence[dict[str, Any]]) -> list[Path]:
@@ -49,9 +49,10 @@ def _figures(payload: Payload, scores: Sequence[dict[str, Any]]) -> Iterator[tup
         about: dict[str, Any] = {"recognisers": names, "steps": steps, "title": title, "percent": percent}
         if points:
             yield quantity, [score_spec(points, against=x, legend=True, **about) for x in AXES]
-    matrix = matrix_spec(lowest=payload["lowest"], legend=True)
-    curves = {kind: layer_spec(steps=steps, lowest=payload["lowest"], y_title=y) for kind, y in CURVES.items()}
     for measure in payload["measures"]:
+        limit = payload["distances"].get(measure)
+        matrix = matrix_spec(lowest=payload["lowest"], legend=True, limit=limit)
+        curves = curve_specs(payload, steps, limit)
         yield (
             f"within-{measure}",
             [
@@ -85,6 +86,14 @@ def _figures(payload: Payload, scores: Sequence[dict[str, Any]]) -> Iterator[tup
                 for kind, k, what in BASELINES
             ],
         )
+
+
+def curve_specs(payload: Payload, steps: Sequence[int], limit: float | None) -> dict[str, Spec]:
+    """The empty charts of layers through training, for similarities or for a distance of at most `limit`."""
+    what = "similarity" if limit is None else "distance"
+    about: dict[str, Any] = {"steps": steps, "lowest": payload["lowest"], "limit": limit}
+    intervals = bool(payload["intervals"])
+    return {kind: layer_spec(y_title=f"{what} {y}", intervals=intervals, **about) for kind, y in CURVES.items()}
 
 
 BASELINES = (

@@ -13,9 +13,9 @@ import markupsafe
 import vl_convert
 
 from otoscope.files import write_bytes
-from otoscope.report.curves import layer_spec, score_spec
+from otoscope.report.curves import score_spec
 from otoscope.report.facts import corpus_problems, run_facts, study_facts
-from otoscope.report.figures import AXES, CURVES, SCORES, write_figures
+from otoscope.report.figures import AXES, SCORES, curve_specs, write_figures
 from otoscope.report.folder import StudyFolder
 from otoscope.report.matrices import matrix_spec
 from otoscope.report.methods import method_notes
@@ -70,7 +70,7 @@ def _page(study: StudyFolder, payload: Payload, scores: list[dict[str, Any]]) ->
         baselines=_baseline_table(payload),
         layers=_layers(study),
         methods=method_notes(payload["measures"]),
-        refusals=study.results.refusals,
+        refusals=(*study.results.refusals, *study.results.no_intervals),
         notes=study.notes,
         problems=corpus_problems(study),
         style=_inline((assets / "page.css").read_text(encoding="utf-8")),
@@ -97,8 +97,13 @@ def _specs(payload: Payload, scores: list[dict[str, Any]]) -> dict[str, Any]:
             fixed[f"{quantity}-{against}"] = score_spec(
                 points, recognisers=names, steps=steps, title=title, against=against, percent=percent
             )
-    curves = {kind: layer_spec(steps=steps, lowest=payload["lowest"], y_title=title) for kind, title in CURVES.items()}
-    return {"config": CONFIG, "matrix": matrix_spec(lowest=payload["lowest"]), **curves, "scores": fixed}
+
+    def charts(limit: float | None) -> dict[str, Any]:
+        matrix = matrix_spec(lowest=payload["lowest"], limit=limit, intervals=bool(payload["intervals"]))
+        return {"matrix": matrix, **curve_specs(payload, steps, limit)}
+
+    distances = {measure: charts(limit) for measure, limit in payload["distances"].items()}
+    return {"config": CONFIG, **charts(None), "distances": distances, "scores": fixed}
 
 
 def _counts(payload: Payload) -> str:

@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 import xarray as xr
 
-from otoscope.report.matrices import matrix_rows
+from otoscope.measures import registry
+from otoscope.report.matrices import BESIDE, matrix_rows
 from otoscope.study.results import Results
 
 __all__ = ["build_payload", "curve_points", "default_pairs", "default_runs", "matrix_cells", "shown_step"]
@@ -20,7 +21,9 @@ Payload = dict[str, Any]
 def build_payload(results: Results) -> Payload:
     """Every matrix and curve of a study as nested lists under run, measure and step.
 
-    Similarities are rounded to four decimals, null levels to three; None stands for a value that was not computed.
+    Tables hold values, null levels and, where the study has intervals, their low and high ends. Values and ends are
+    rounded to four decimals, null levels to three; None stands for what was not computed. `distances` maps measures
+    where less is more alike to the largest value in the study.
     """
     measures = results.measures
     payload: Payload = {
@@ -29,6 +32,8 @@ def build_payload(results: Results) -> Payload:
         "recognisers": _recognisers(results.runs),
         "reasons": _reasons(results),
         "lowest": _lowest(results),
+        "distances": _distances(results),
+        "intervals": results.intervals,
         "within": {},
         "shuffled": {},
         "across": [],
@@ -57,27 +62,28 @@ def build_payload(results: Results) -> Payload:
 def matrix_cells(
     payload: Payload, table: Sequence[Any] | None, measure: str, run_x: str, run_y: str, *, mark_best: bool = False
 ) -> list[dict[str, Any]]:
-    """One heatmap's cells from a [values, nulls] table (None where the whole comparison is missing)."""
+    """One heatmap's cells from a table (None where the whole comparison is missing)."""
     rows, columns = payload["runs"][run_x]["labels"], payload["runs"][run_y]["labels"]
     why = payload["reasons"].get(measure, {})
     of_x, of_y = why.get(run_x, {}), why.get(run_y, {})
     reasons = [[of_x.get(r) or of_y.get(c) or NOT_COMPARED for c in columns] for r in rows]
     empty = [[None] * len(columns) for _ in rows]
-    values, nulls = table if table is not None else (empty, empty)
-    return matrix_rows(values, nulls, rows, columns, reasons, mark_best=mark_best)
+    known = table if table is not None else (empty, empty)
+    distance = measure in payload["distances"]
+    return matrix_rows(known, rows, columns, reasons, mark_best=mark_best, distance=distance)
 
 
 def curve_points(payload: Payload, kind: str, run: str, measure: str) -> list[dict[str, Any]]:
     """One run's curves of a kind as records; values that were not computed are left out (and listed in the page)."""
     if run not in payload[kind]:
         return []
-    values, nulls = payload[kind][run][measure]
+    table = payload[kind][run][measure]
     about = payload["runs"][run]
     return [
-        {"layer": layer, "i": i, "step": step, "value": values[i][k], "null": nulls[i][k]}
+        {"layer": layer, "i": i, "step": step, **{name: part[i][k] for name, part in zip(BESIDE, table, strict=False)}}
         for i, layer in enumerate(about["labels"])
         for k, step in enumerate(about["steps"])
-        if values[i][k] is not None
+        if table[0][i][k] is not None
     ]
 
 
@@ -155,15 +161,28 @@ def _reasons(results: Results) -> Payload:
 
 
 def _lowest(results: Results) -> float:
+    """The lowest similarity, 0 where none is below it."""
     values = results.dataset["similarity"]
     lowest = float(values.min()) if values.size else 0.0
     return 0.0 if math.isnan(lowest) else min(0.0, lowest)
 
 
+def _distances(results: Results) -> dict[str, float]:
+    """The largest value of each measure that is a distance."""
+    found = {}
+    for name in results.measures:
+        if name in registry.names() and registry.get(name).distance:
+            largest = float(results.dataset["similarity"].sel(measure=name).max())
+            found[name] = math.ceil(100 * largest) / 100 if largest > 0 else 1.0  # 1 also where it is NaN
+    return found
+
+
 def _table(array: xr.DataArray) -> list[list[list[float | None]]]:
+    ends = [name for name in ("low", "high") if name in array.coords]
     return [
         [_numbers(row) for row in array.values.tolist()],
         [_numbers(row, 3) for row in array["null"].values.tolist()],
+        *([_numbers(row) for row in array[name].values.tolist()] for name in ends if array[name].notnull().any()),
     ]
 
 

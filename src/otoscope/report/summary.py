@@ -70,14 +70,15 @@ def _neighbours(payload: Payload, run: str, measure: str) -> str:
     about = payload["runs"][run]
     name, layers = about["recogniser"], about["labels"]
     table = payload["within"].get(run, {}).get(str(about["steps"][-1]), {}).get(measure)
-    pairs = [] if table is None else [(table[0][i][i + 1], layers[i], layers[i + 1]) for i in range(len(layers) - 1)]
-    pairs = [pair for pair in pairs if pair[0] is not None]
-    if not pairs:
+    at = [] if table is None else [i for i in range(len(layers) - 1) if table[0][i][i + 1] is not None]
+    if table is None or not at:
         return f"{name}: no neighbouring layers compared at the final checkpoint."
-    most, least = max(pairs), min(pairs)
-    if len(pairs) == 1:
-        return f"{name}: {most[1]} and {most[2]} read {plain(most[0])}."
-    alike, unlike = (f"{x} and {y} ({plain(value)})" for value, x, y in (most, least))
+    ranked = sorted(at, key=lambda i: _alike(payload, measure, table[0][i][i + 1]))
+    least, most = ranked[0], ranked[-1]
+    read = {i: _with_interval(table, i, i + 1) for i in at}
+    if len(at) == 1:
+        return f"{name}: {layers[most]} and {layers[most + 1]} read {read[most]}."
+    alike, unlike = (f"{layers[i]} and {layers[i + 1]} ({read[i]})" for i in (most, least))
     return f"{name}: most alike are {alike}, least {unlike}."
 
 
@@ -85,14 +86,15 @@ def _movement(payload: Payload, run: str, measure: str) -> str:
     about = payload["runs"][run]
     name = about["recogniser"]
     table = payload["to_final"].get(run, {}).get(measure)
-    known = [] if table is None else [(v[0], layer) for v, layer in zip(table[0], about["labels"], strict=True)]
-    moved = sorted(pair for pair in known if pair[0] is not None)
-    if not moved or len(about["steps"]) < 2:
+    labels = about["labels"]
+    known = [] if table is None else [i for i in range(len(labels)) if table[0][i][0] is not None]
+    if table is None or not known or len(about["steps"]) < 2:
         return f"{name}: the untrained and the final state were not compared."
-    (low, furthest), (high, least) = moved[0], moved[-1]
+    moved = sorted(known, key=lambda i: _alike(payload, measure, table[0][i][0]))
+    far, near = (f"{labels[i]} ({_with_interval(table, i, 0)})" for i in (moved[0], moved[-1]))
     if len(moved) == 1:
-        return f"{name}: {furthest} reads {plain(low)} against its untrained state."
-    return f"{name}: furthest from its untrained state is {furthest} ({plain(low)}), nearest {least} ({plain(high)})."
+        return f"{name}: {labels[moved[0]]} reads {_with_interval(table, moved[0], 0)} against its untrained state."
+    return f"{name}: furthest from its untrained state is {far}, nearest {near}."
 
 
 def _shuffled(payload: Payload) -> list[str]:
@@ -100,10 +102,26 @@ def _shuffled(payload: Payload) -> list[str]:
     for measure in payload["measures"]:
         tables = [at[measure] for steps in payload["shuffled"].values() for at in steps.values()]
         values = [v for table in tables for line in table[0] for v in line if v is not None]
-        if values:
+        if values and measure in payload["distances"]:
+            sentences.append(
+                f"{measure} (a distance: 0 is alike): {plain(fmean(values), 3)} on average, {plain(min(values), 3)} at "
+                "the nearest."
+            )
+        elif values:
             worst = max(values, key=abs)
             sentences.append(f"{measure}: {plain(fmean(values), 3)} on average, {plain(worst, 3)} at the furthest.")
     return sentences or ["No shuffled baseline was computed."]
+
+
+def _alike(payload: Payload, measure: str, value: float) -> float:
+    """The value, turned round for a distance: more is more alike."""
+    return -value if measure in payload["distances"] else value
+
+
+def _with_interval(table: Sequence[Any], i: int, j: int) -> str:
+    """A value as a sentence has it, with its interval where there is one."""
+    value, ends = plain(table[0][i][j]), [part[i][j] for part in table[2:]]
+    return f"{value}, {plain(ends[0])} to {plain(ends[1])}" if ends and None not in ends else value
 
 
 def _last(values: Sequence[float | None]) -> float | None:

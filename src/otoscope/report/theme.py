@@ -16,6 +16,7 @@ __all__ = [
     "MUTED",
     "SEQUENCE",
     "colour_scale",
+    "distance_scale",
     "step_ticks",
     "time_unit",
 ]
@@ -77,6 +78,11 @@ def colour_scale(lowest: float) -> tuple[list[float], list[str]]:
     if lowest > -0.05:
         return domain, list(SEQUENCE)
     return [math.floor(lowest * 10) / 10, -0.01, *domain], [BELOW_ZERO, SEQUENCE[0], *SEQUENCE]
+
+
+def distance_scale(limit: float) -> tuple[list[float], list[str]]:
+    """Domain and range of the colours of a distance: 0 in the colour of a similarity of 1, `limit` in that of 0."""
+    return [limit * k / (len(SEQUENCE) - 1) for k in range(len(SEQUENCE))], list(reversed(SEQUENCE))
 
 
 def step_ticks(steps: Iterable[int]) -> tuple[int, list[int]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,19 +12,20 @@ import torch
 from otoscope.asr import (
     FRAME_SHIFT_SECONDS,
     MEL_BINS,
-    STRIDE,
     CharacterTokens,
     ReferenceRecogniser,
 )
 from otoscope.asr.schedule import checkpoint_steps
 from otoscope.capture import INPUT, view_name
-from otoscope.corpora import Corpus, draw_splits, load
+from otoscope.corpora import Corpus, Utterance, draw_splits, load
+from otoscope.errors import StudyError
 from otoscope.measures import Moments, Samples, registry
 from otoscope.measures.path import Path
 from otoscope.study.asked import sums_bytes, way_to_sums
 from otoscope.study.config import MIN_PROBE, StudyConfig
 from otoscope.study.cost import one_thread_seconds, step_seconds
 from otoscope.study.pipeline import available_cores
+from otoscope.study.preparation import GRID_SECONDS, prepare_measures
 
 __all__ = ["Plan", "RunPlan", "plan_study"]
 
@@ -87,7 +89,7 @@ def plan_study(config: StudyConfig, *, workers: int | None = None) -> Plan:
     probe = [u for split in config.probe.splits for u in corpus.split(split)]
     share = min(1.0, config.probe.utterances / max(1, len(probe)))
     probe_seconds = share * sum(u.duration for u in probe)
-    probe_frames = round(probe_seconds / (STRIDE * FRAME_SHIFT_SECONDS))
+    probe_frames = round(probe_seconds / GRID_SECONDS)
     train_seconds = corpus.split("train").duration
     runs, longest, total = [], 0.0, 0.0
     compared, disk = 0, 0
@@ -133,20 +135,25 @@ def plan_study(config: StudyConfig, *, workers: int | None = None) -> Plan:
         disk,
         workers,
         features + max(longest, total * seeds / workers),
-        (*_lacking(corpus, config, len(probe)), *_warnings(config, runs, probe_frames)),
+        (*_lacking(corpus, config, probe), *_warnings(config, runs, probe_frames)),
     )
 
 
-def _lacking(corpus: Corpus, config: StudyConfig, probe: int) -> list[str]:
+def _lacking(corpus: Corpus, config: StudyConfig, probe: Sequence[Utterance]) -> list[str]:
     """What a study would be refused for: splits without utterances, too few to compare on."""
     lacking = [split for split in ("train", "dev", "test") if not len(corpus.split(split))]
     lines = [f"the study will be refused: no utterance in {', '.join(lacking)}"] if lacking else []
-    if probe < MIN_PROBE:
+    if len(probe) < MIN_PROBE:
         splits = ", ".join(config.probe.splits)
         lines.append(
-            f"the study will be refused: {probe} utterances in the probe's splits ({splits}), at least {MIN_PROBE} are "
-            "needed; name more splits in [probe]"
+            f"the study will be refused: {len(probe)} utterances in the probe's splits ({splits}), at least "
+            f"{MIN_PROBE} are needed; name more splits in [probe]"
         )
+        return lines
+    try:
+        prepare_measures(config, probe)
+    except StudyError as error:
+        lines.append(f"the study will be refused: {error}")
     return lines
 
 
@@ -169,7 +176,8 @@ def _sums(config: StudyConfig, tokens: CharacterTokens, frames: int) -> tuple[Pa
     own = [ReferenceRecogniser(asked.model(), tokens).layers() for asked in config.recognisers.values()]
     # A checkpoint with its final and its previous state, and every two runs at one state.
     within = [{"now": layers, "final": layers, "previous": layers} for layers in own]
-    across = [{"x": x, "y": y} for x, y in itertools.combinations_with_replacement(own, 2)]
+    runs = [layers for layers in own for _ in config.seeds[:2]]
+    across = [{"x": x, "y": y} for x, y in itertools.combinations(runs, 2)]
     for roles in (*within, *across):
         names = {role: [view_name(role, layer.name) for layer in layers] for role, layers in roles.items()}
         widths = {view_name(role, layer.name): layer.units for role, layers in roles.items() for layer in layers}

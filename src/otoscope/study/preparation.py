@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from otoscope.asr import FRAME_SHIFT_SECONDS, STRIDE, CharacterTokens, FeatureStore
 from otoscope.capture import Clusters
-from otoscope.corpora import Corpus, Problem, check, default_corpus, draw_splits, load, read_audio
+from otoscope.corpora import Corpus, Problem, Utterance, check, default_corpus, draw_splits, load, read_audio
 from otoscope.errors import StudyError
 from otoscope.files import file_hash
 from otoscope.measures import registry
@@ -20,7 +20,7 @@ from otoscope.study.clusters import clusters_of
 from otoscope.study.config import MIN_PROBE, StudyConfig
 from otoscope.study.needs import check_samples
 
-__all__ = ["Speech", "build_features", "load_speech"]
+__all__ = ["GRID_SECONDS", "Speech", "build_features", "load_speech", "prepare_measures"]
 
 GRID_SECONDS = STRIDE * FRAME_SHIFT_SECONDS
 """From one frame that is compared to the next: the stride of every reference recogniser."""
@@ -71,12 +71,19 @@ def load_speech(config: StudyConfig, progress: Progress) -> Speech:
                 f"{', '.join(corpus.splits) or 'none'}); a study trains on train, chooses on dev and scores test once"
             )
     probe = _probe(corpus, config)
-    by_id = {u.id: u for u in corpus}
-    seconds = {i: by_id[i].duration for i in probe}
-    # Both are needed after training only, and refused before it.
-    check_samples(list(map(registry.get, config.measures)), seconds, grid=GRID_SECONDS, samples=config.samples)
-    clusters = clusters_of({i: by_id[i].speaker for i in probe}, seconds) if config.intervals else None
+    chosen = set(probe)
+    clusters = prepare_measures(config, [u for u in corpus if u.id in chosen])
     return Speech(corpus, tokens, probe, _hash(corpus), clusters)
+
+
+def prepare_measures(config: StudyConfig, probe: Sequence[Utterance]) -> Clusters | None:
+    """What intervals leave out in turn, where they are asked for.
+
+    Raises StudyError, before anything is trained, where the probe set cannot carry the measures or their intervals.
+    """
+    seconds = {u.id: u.duration for u in probe}
+    check_samples(list(map(registry.get, config.measures)), seconds, grid=GRID_SECONDS, samples=config.samples)
+    return clusters_of({u.id: u.speaker for u in probe}, seconds) if config.intervals else None
 
 
 def _same_alphabet(corpus: Corpus, tokens: CharacterTokens) -> Corpus:

@@ -9,6 +9,12 @@
   const figures = [];
 
   const measure = () => get("measure").value;
+  const limit = () => study.distances[measure()];  // of a distance; undefined for a similarity
+  const charts = () => specs.distances[measure()] ?? specs;
+  const beside = (table, i, j) => ({
+    value: table?.[0][i]?.[j] ?? null, null: table?.[1][i]?.[j] ?? null,
+    low: table?.[2]?.[i][j] ?? null, high: table?.[3]?.[i][j] ?? null,
+  });
   const chosenStep = () => steps[Number(get("step").value)];
   const shownRuns = () => recognisers.map((r) => (
     r.runs.find((run) => runs[run].seed === get("seed").value) ?? r.runs[0]
@@ -24,13 +30,14 @@
     const found = [];
     rows.forEach((row, i) => {
       const values = table?.[0][i] ?? [];
-      const best = Math.max(...values.filter((v) => v !== null && v !== undefined));
+      const known = values.filter((v) => v !== null && v !== undefined);
+      const best = limit() === undefined ? Math.max(...known) : Math.min(...known);
       columns.forEach((column, j) => {
-        const value = values[j] ?? null;
+        const about = beside(table, i, j);
         const reason = why[runX]?.[row] || why[runY]?.[column] || "the study did not compare this pair";
         found.push({
-          i, j, layer_x: row, layer_y: column, value, null: table?.[1][i][j] ?? null, reason,
-          best: markBest && value !== null && values.indexOf(best) === j,
+          i, j, layer_x: row, layer_y: column, ...about, reason,
+          best: markBest && about.value !== null && values.indexOf(best) === j,
         });
       });
     });
@@ -42,12 +49,12 @@
     if (!table) return [];
     const { labels, steps: at } = runs[run];
     return labels.flatMap((layer, i) => at.map((step, k) => (
-      { layer, i, step, value: table[0][i][k], null: table[1][i][k] }
+      { layer, i, step, ...beside(table, i, k) }
     ))).filter((point) => point.value !== null);
   }
 
   function matrixSpec(runX, runY) {
-    const spec = structuredClone(specs.matrix), side = specs.matrix.width;
+    const spec = structuredClone(charts().matrix), side = specs.matrix.width;
     const rows = runs[runX].labels, columns = runs[runY].labels;
     spec.width = columns.length * Math.round(side / columns.length);
     spec.height = rows.length * Math.round(side / rows.length);
@@ -105,7 +112,15 @@
 
   const within = (kind, run, k) => study[kind][run]?.[String(runs[run].steps.at(k))]?.[measure()];
 
+  let built;
   function build() {
+    built = charts();
+    const most = limit();
+    get("scale-left").textContent = most === undefined ? "0" : most.toFixed(2);
+    get("scale-right").textContent = most === undefined ? "1" : "0 (alike)";
+    for (const note of document.querySelectorAll("[data-for]")) {
+      note.hidden = (note.dataset.for === "distance") !== (most !== undefined);
+    }
     figures.splice(0).forEach((entry) => entry.view?.finalize());
     const shown = shownRuns(), jobs = [];
     const place = panel("within"), far = panel("to_final"), near = panel("to_previous");
@@ -115,7 +130,7 @@
         () => cells(within("within", run, shownIndex(run)), run, run, false)));
       for (const [where, kind] of [[far, "to_final"], [near, "to_previous"]]) {
         const about = () => (curve(kind, run).length ? "" : "not computed");
-        jobs.push(add(where, specs[kind], name, about, () => curve(kind, run)));
+        jobs.push(add(where, charts()[kind], name, about, () => curve(kind, run)));
       }
     }
     const across = panel("across");
@@ -177,7 +192,8 @@
   get("seed").value = seeds[0];
   get("seed-label").hidden = seeds.length < 2;
   slider.addEventListener("input", () => update("within"));
-  get("measure").addEventListener("change", () => update());
+  // Distances have scales of their own, and so charts of their own.
+  get("measure").addEventListener("change", () => (charts() === built ? update() : build().then(() => update())));
   get("when").addEventListener("change", () => update("across"));
   get("seed").addEventListener("change", () => build().then(() => update()));
   get("play").addEventListener("click", play);
