@@ -36,7 +36,7 @@ RESULTS = ROOT / "docs" / "results" / "measures"
 PARTS = ("speed", "pass", "growth", "differences", "gpu")
 GROWTH_FRAMES = (10_000, 100_000, 1_000_000)
 GROWTH_WIDTHS = (256,) * 12
-BESIDE = 2  # how many of the fastest right peers of case A are timed in the other cases
+BESIDE = {"B": 2}  # how many of the fastest right peers of case A are timed where; one where nothing is said
 LONGEST = 1800  # seconds; no job may take longer
 
 
@@ -143,7 +143,7 @@ class Bench:
             if r["kind"] == "speed" and (r["case"], r["threads"], r["measure"]) == ("A", 1, measure) and table.right(r)
         ]
         others = [r for r in sorted(timed, key=lambda r: r["cpu"]) if r["name"] != "otoscope"]
-        fastest = [r["name"] for r in others if not r.get("careful")][:BESIDE]
+        fastest = [r["name"] for r in others if not r.get("careful")][: BESIDE.get(case, 1)]
         return [m for m in chosen if m.name in fastest or m.careful] if timed else chosen
 
     def passes(self) -> None:
@@ -208,11 +208,11 @@ def options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--measure", nargs="+", choices=MEASURES, default=[])
     parser.add_argument("--method", nargs="+", default=[], help="parts of names, such as otoscope or pytorch-cka")
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
-    parser.add_argument("--budget", type=float, help="seconds for each peer (default: 12)")
+    parser.add_argument("--budget", type=float, help="seconds for each peer (default: 8)")
     parser.add_argument("--no-peers", action="store_true", help="our side only")
     parser.add_argument("--out", type=Path, help="the folder of the tables (default: docs/results/measures)")
     chosen = parser.parse_args(arguments)
-    chosen.budget = chosen.budget or (0.5 if chosen.quick else 12.0)
+    chosen.budget = chosen.budget or (0.5 if chosen.quick else 8.0)
     if chosen.part is None:  # one measure or method, or one case, is asked for on account of its speed
         few = 1 if chosen.measure or chosen.method else 2 if chosen.case != list(CASES) else 4
         chosen.part = list(PARTS[:few])

@@ -123,7 +123,7 @@ def _methods(here: list[Record]) -> Iterable[str]:
     place = {name: k for k, name in enumerate(_measures(here))}
     for r in sorted(here, key=lambda r: (place[r["measure"]], r.get("cpu", math.inf))):
         remark = "; ".join(filter(None, [_wrong(r), _scaled(r), r.get("failed"), r.get("absent")]))
-        wall = f"{r['wall']:.2f}" if "wall" in r else "–"
+        wall = _figures(r["wall"]) if "wall" in r else "–"
         yield (
             f"| `{r['measure']}` | {r['name']} | {r.get('computes', '')} | {r.get('precision', '')} | "
             f"{_seconds(r) if 'cpu' in r else '–'} | {wall} | {_mebibytes(r)} | "
@@ -149,7 +149,11 @@ def _scaled(r: Record) -> str:
 
 
 def _seconds(r: Record) -> str:
-    return f"{'~' if _scaled(r) else ''}{r['cpu']:.2f}"
+    return f"{'~' if _scaled(r) else ''}{_figures(r['cpu'])}"
+
+
+def _figures(seconds: float) -> str:
+    return f"{seconds:.2f}" if seconds < 100 else f"{seconds:,.0f}"
 
 
 def _mebibytes(r: Record) -> str:

@@ -14,7 +14,7 @@ from benchmarks.measures.data import CASES, QUICK, Case, Data, make
 from benchmarks.measures.reference import checked_pairs
 from benchmarks.peers import METHODS, Method, installed
 
-SMALL_FRAMES = 1_000  # a first taste, before time is taken
+SMALL = (slice(400), slice(32))  # frames and units of a first taste, before time is taken
 
 
 def main(job: dict[str, Any]) -> dict[str, Any]:
@@ -73,8 +73,7 @@ def _ours(case: Case, data: Data, measure: str) -> dict[str, Any]:
 
 def _all_at_once(method: Method, case: Case, data: Data, budget: float) -> dict[str, Any]:
     assert method.matrix is not None
-    warm = [x[:SMALL_FRAMES] for x in data.first[:2]]
-    method.matrix(warm, None)
+    method.matrix([x[SMALL].copy() for x in data.first[:2]], None)
     found, cost = timing.best_of(lambda: method.matrix(data.first, data.second or None), enough=budget / 3)
     checked = {method.measure: [float(found[i, j]) for i, j in checked_pairs(case)]}
     return {"cpu": cost.cpu, "wall": cost.wall, "runs": cost.runs, "peak": cost.peak, "values": checked}
@@ -84,9 +83,9 @@ def _pair_by_pair(method: Method, case: Case, data: Data, budget: float) -> dict
     """All pairs where they fit into the budget (in seconds); else as many as do, the checked ones first, and scaled."""
     frames = min(method.most_frames or case.frames, case.frames)
     first, second = ([x[:frames] for x in layers] for layers in (data.first, data.second or data.first))
-    pair, n = method.pair, min(SMALL_FRAMES, frames)
+    pair = method.pair
     assert pair is not None
-    pair(method.prepare(first[0][:n].copy()), method.prepare(second[1][:n].copy()))
+    pair(*(method.prepare(x[SMALL].copy()) for x in (first[0], second[1])))
     record: dict[str, Any] = {}
     spent, runs = 0.0, 0
     while runs == 0 or (spent < budget / 3 and runs < timing.MOST_RUNS and record["pairs"] == len(case.pairs)):

@@ -42,6 +42,9 @@ def cca_zoo(x: Layer, y: Layer) -> float:
     return float(((u * v).sum(0) / np.sqrt((u**2).sum(0) * (v**2).sum(0))).mean())
 
 
+JACOBI_FRAMES, JACOBI_ORDER = 1000, 0.78  # 7 s a pair there, 72 s at 20,000 frames
+
+
 def repsim_cca(x: Layer, y: Layer) -> float:
     return float(importlib.import_module("repsim").cca([x, y], summary_type="pillai")[0, 1])
 
@@ -96,7 +99,16 @@ METHODS = [
     ),
     Method("ultimate-anatome", "bures", "nuclear norm", "float32", needs="ultimate-anatome", pair=anatome_procrustes),
     Method("cca-zoo", "cca", "`CCA` with all components", "float64", needs="cca-zoo", pair=cca_zoo),
-    Method("repsim", "cca", '`summary_type="pillai"`: Jacobi SVDs', "float64", needs="repsim", pair=repsim_cca),
+    Method(
+        "repsim",
+        "cca",
+        '`summary_type="pillai"`: Jacobi SVDs',
+        "float64",
+        needs="repsim",
+        pair=repsim_cca,
+        most_frames=JACOBI_FRAMES,
+        order=JACOBI_ORDER,
+    ),
     Method(
         "repsim",
         "svcca",
@@ -105,6 +117,8 @@ METHODS = [
         wrong="divides by the rank before the cut, not by the components kept",
         needs="repsim",
         pair=repsim_svcca,
+        most_frames=JACOBI_FRAMES,
+        order=JACOBI_ORDER,
     ),
     Method(
         "repsim",
@@ -114,6 +128,8 @@ METHODS = [
         wrong="not the first layer's weights but the mean of both directions; correlations clamped",
         needs="repsim",
         pair=repsim_pwcca,
+        most_frames=JACOBI_FRAMES,
+        order=JACOBI_ORDER,
     ),
     Method(
         "deep-reps",

@@ -34,8 +34,8 @@ class Method:
         prepare: what is done once for each layer.
         pair: from two prepared layers to the value.
         matrix: from the layers (of one model, or of two) to all values, layers × layers.
-        most_frames: where a method's cost grows with a power of the frames and it would take minutes, so many frames
-            are timed, and the time is scaled.
+        most_frames: where a method would take minutes, so many frames are timed, and the time is scaled with a power
+            of the frames.
         order: that power.
         careful: whether it is a formula written for many layers, each layer's part done once: no library does that,
             and it stands beside the peers, not among them.
