@@ -24,9 +24,10 @@ SHARE = 0.7  # of the sums' own memory that a chunk may take, where it is above 
 
 @dataclass(slots=True)
 class _Held:
-    """Frames that wait to be summed, all layers side by side."""
+    """Frames that wait to be summed."""
 
-    frames: Tensor  # capacity × Σ units, in float32 or float64
+    frames: dict[str, Tensor]  # capacity × units, in float32 or float64
+    capacity: int
     filled: int = 0
     lengths: list[int] = field(default_factory=list)
     eps: dict[str, float] = field(default_factory=dict)  # of the numbers as they came
@@ -121,16 +122,16 @@ class Accumulator:
         widths, frames = self._moments.widths, len(next(iter(views.values())))
         eps = {name: resolution(x) for name, x in views.items()}
         held = self._held
-        if held is not None and (held.filled + frames > len(held.frames) or held.eps != eps):
+        if held is not None and (held.filled + frames > held.capacity or held.eps != eps):
             self._flush()
-            held = None if held.frames.dtype != _dtype(wide) or frames > len(held.frames) else held
+            dtype = next(iter(held.frames.values())).dtype
+            held = None if dtype != _dtype(wide) or frames > held.capacity else held
         if held is None:
-            rows = max(frames, self._capacity())
-            held = _Held(torch.empty(rows, sum(widths.values()), dtype=_dtype(wide), device=self._device(views)))
-        start, column = held.filled, 0
-        for name, p in widths.items():
-            held.frames[start : start + frames, column : column + p] = as_tensor(views[name])
-            column += p
+            rows, device = max(frames, self._capacity()), self._device(views)
+            room = {name: torch.empty(rows, p, dtype=_dtype(wide), device=device) for name, p in widths.items()}
+            held = _Held(room, rows)
+        for name, x in held.frames.items():
+            x[held.filled : held.filled + frames] = as_tensor(views[name])
         held.filled += frames
         held.lengths += lengths or []
         held.eps = eps
@@ -141,32 +142,31 @@ class Accumulator:
         held, now = self._held, self._moments
         if held is None or not held.filled:
             return
-        X, spans = held.frames[: held.filled], _spans(now.widths)
-        if X.dtype == torch.float32 and not self._float32_pays(len(X)):
-            X = X.double()
+        frames = {name: x[: held.filled] for name, x in held.frames.items()}
+        if _dtype_of(frames) == torch.float32 and not self._float32_pays(held.filled):
+            frames = {name: x.double() for name, x in frames.items()}
+        dtype, device = _dtype_of(frames), next(iter(frames.values())).device
         # Provisional means, in the precision of the frames, so that taking them off is exact nearby.
-        origins = dict(now.origins) or {name: _mean(X[:, span]) for name, span in spans.items()}
-        layers = {name: block.to(X.device) for name, block in now.layers.items()}
-        blocks = {pair: block.to(X.device) for pair, block in now.blocks.items()}
+        origins = dict(now.origins) or {name: _mean(x) for name, x in frames.items()}
+        layers = {name: block.to(device) for name, block in now.layers.items()}
+        blocks = {pair: block.to(device) for pair, block in now.blocks.items()}
         sizes: dict[str, float] = {}
-        for name, span in spans.items():
-            x = X[:, span]
-            x -= origins[name].to(x.dtype)
+        for name, x in frames.items():
+            x -= origins[name].to(x)
             sizes[name] = _size(x)
             x *= sizes[name]
         axes = dict(now.axes)
         if not axes:
-            narrow = X.dtype == torch.float32 and self._turned
-            axes = {name: principal_axes(X[:, span]) if narrow else None for name, span in spans.items()}
+            narrow = dtype == torch.float32 and self._turned
+            axes = {name: principal_axes(x) if narrow else None for name, x in frames.items()}
         kept = now.utterances is not None
-        arithmetic = _arithmetic(X.dtype, max(now.widths.values()))
+        arithmetic = _arithmetic(dtype, max(now.widths.values()))
         add_chunk(
             Chunk(
-                frames=X,
-                spans=spans,
+                frames=frames,
                 origins=origins,
                 sizes=sizes,
-                axes={name: None if a is None else a.to(X) for name, a in axes.items()},
+                axes={name: None if a is None else a.to(device, dtype) for name, a in axes.items()},
                 noise={name: (eps, max(min(eps, FLOAT32), arithmetic)) for name, eps in held.eps.items()},
                 lengths=held.lengths if kept else None,
             ),
@@ -283,13 +283,8 @@ def _dtype(wide: bool) -> torch.dtype:
     return torch.float64 if wide else torch.float32
 
 
-def _spans(widths: Mapping[str, int]) -> dict[str, slice]:
-    """Each layer's columns where all lie side by side."""
-    spans, start = {}, 0
-    for name, p in widths.items():
-        spans[name] = slice(start, start + p)
-        start += p
-    return spans
+def _dtype_of(frames: Mapping[str, Tensor]) -> torch.dtype:
+    return next(iter(frames.values())).dtype
 
 
 def _mean(x: Tensor) -> Tensor:
