@@ -62,6 +62,8 @@ def test_changes_reach_the_network_and_its_training():
             {"recognisers": {"a": {"architecture": "cnn"}}, "measures": ["ccca"]},
             "no such measure: ccca. There are: .*pwcca",
         ),
+        ({"recognisers": {"a": {"architecture": "cnn"}}, "samples": 99}, "samples: .*greater than or equal to 100"),
+        ({"recognisers": {"a": {"architecture": "cnn"}}, "intervals": 0.9}, r"intervals: .*boolean"),
         ({"recognisers": {"a": {"architecture": "cnn"}}, "colour": 1}, r"colour: Extra inputs are not permitted"),
         ({"recognisers": {"a": {"architecture": "cnn", "settings": {"heads": 2}}}}, "cnn has no setting heads"),
         ({"recognisers": {"a": {"architecture": "cnn", "training": {"epoch": 2}}}}, "training has no setting epoch"),
@@ -130,7 +132,9 @@ def test_differences_in_training_are_those_of_meaning(tmp_path, monkeypatch):
         recognisers={"a": written},
         seeds=[1, 0],
         title="another",
-        measures=["cka"],
+        measures=["cka", "rsa"],
+        intervals=True,
+        samples=1000,
         probe={"splits": ["test"]},
     )
     assert one.training_differences(same) == same.training_differences(one) == []

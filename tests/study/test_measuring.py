@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from otoscope import MeasureError, Moments
+from otoscope.capture import Layer
 from otoscope.measures import Measure, registry
 from otoscope.measures.svcca import compute
-from otoscope.study.measuring import Checkpoint, Unit, _measure, plan_units, probe_batches
+from otoscope.study.measuring import Checkpoint, Unit, _looked_at, _measure, _wanted, plan_units, probe_batches
 
 
 @given(st.lists(st.integers(1, 9_000), min_size=2, max_size=40))
@@ -36,6 +37,24 @@ def test_refusals_are_counted_once_a_pair_and_name_the_layer_as_users_know_it(tm
     missing = sum(math.isnan(v) for c in comparisons for v in c.similarity.values())
     assert missing == sum(r.count for r in refusals) == 6
     assert all("dead" in r.reason and "x:" not in r.reason for r in refusals)
+
+
+@pytest.mark.parametrize(
+    ("at", "distinct"), [(0, ["now", "final"]), (1, ["now", "final", "previous"]), (2, ["now", "previous"])]
+)
+def test_each_distinct_checkpoint_is_looked_at_once(tmp_path, at, distinct):
+    run = [Checkpoint("cnn/seed0", step, tmp_path / f"{step}") for step in (0, 10, 20)]
+    first = [u for u in plan_units({"cnn/seed0": run}, ["cka"]) if u.kind == "checkpoint"][at]
+    assert list(_looked_at(first)) == distinct
+    layers = {role: [Layer("a", 3, 0.04, 1, "conv"), Layer("b", 3, 0.04, 1, "conv")] for role in distinct}
+    wanted = list(_wanted(first, layers))
+    assert {view.partition(":")[0] for _, *views in wanted for view in views} == set(distinct)
+    assert [kind for kind, *_ in wanted].count("to_final") == 2
+    assert [kind for kind, *_ in wanted].count("to_previous") == (2 if at else 0)
+    final = {(x, y) for kind, x, y in wanted if kind == "to_final"}
+    assert final == (
+        {("now:a", "now:a"), ("now:b", "now:b")} if at == 2 else {("now:a", "final:a"), ("now:b", "final:b")}
+    )
 
 
 def test_a_measure_of_ones_own_travels_to_the_workers(tmp_path):

@@ -15,6 +15,7 @@ import torch
 import xarray as xr
 
 from otoscope import (
+    MeasureError,
     ReferenceRecogniser,
     Results,
     StudyConfig,
@@ -25,11 +26,13 @@ from otoscope import (
     plan_study,
     run_study,
     train_recognisers,
+    write_report,
 )
 from otoscope.asr import FeatureStore, log_mel, read_log
 from otoscope.capture import capture
 from otoscope.corpora import read_audio
-from otoscope.study import StudyFolder
+from otoscope.measures import registry
+from otoscope.study import StudyFolder, plan_measure
 from tests.speech import tiny_study
 
 RUNS = ("cnn/seed0", "lstm/seed0", "transformer/seed0")
@@ -123,6 +126,78 @@ def test_another_measure_is_added_without_training_again(finished_study, an4_sub
     found = run_study(StudyConfig.of(**{**fields, "measures": ("cca",)}), folder)
     assert found.measures == ("cca",)
     assert {p: p.stat().st_mtime_ns for p in folder.rglob("*.safetensors")} == before
+
+
+def probe_of(study, corpus):
+    """The speech that a study compared on, in its order."""
+    by_id = {u.id: u for u in corpus}
+    return corpus.keep([by_id[i] for i in json.loads((study / "manifest.json").read_text())["corpus"]["probe"]["ids"]])
+
+
+def last_checkpoint(study, run):
+    return max((study / "recognisers" / run / "checkpoints").glob("*.safetensors"))
+
+
+def test_intervals_and_measures_on_frames_are_added_without_training_again(finished_study, an4_subset, tmp_path):
+    folder = tmp_path / "copy"
+    shutil.copytree(finished_study, folder)
+    fields = tiny_study(an4_subset).model_dump()
+    names = ("cka", "procrustes", "regression", "cka-partial", "mutual-knn")
+    found = run_study(StudyConfig.of(**{**fields, "measures": names, "intervals": True, "samples": 700}), folder)
+    assert found.measures == names
+    assert found.intervals == "95 %, jackknife over blocks of speakers"
+    about = found.dataset.attrs
+    assert 500 < about["sample_frames"] <= 700 < about["frames"]
+    run = "lstm/seed0"
+    final = found.steps(run)[-1]
+    again = measure(
+        last_checkpoint(finished_study, run),
+        corpus=probe_of(finished_study, load(an4_subset)),
+        measures=names,
+        samples=700,
+        intervals=True,
+    )
+    for name in names:
+        matrix = found.within(run, final, name)
+        different = ~np.eye(len(matrix), dtype=bool)
+        assert (matrix["low"].values < matrix["high"].values)[different].all()
+        for part, expected in ((matrix, again[name]), (matrix["low"], again[f"{name}_low"])):
+            np.testing.assert_allclose(part.values, expected.values, atol=2e-3, err_msg=name)
+        assert found.curve("to_final", run, name)["low"].notnull().all()
+        assert found.shuffled(run, 0, name).notnull().all()
+        assert found.shuffled(run, 0, name)["low"].isnull().all()
+    assert again.attrs["clusters"] == "speakers"
+    assert float(found.within(run, final, "procrustes").values.diagonal().max()) < 1e-3
+    assert write_report(folder).exists()
+
+
+def test_every_registered_measure_works_on_a_checkpoint(finished_study, an4_subset):
+    speech = probe_of(finished_study, load(an4_subset))
+    names = registry.names()
+    found = measure(last_checkpoint(finished_study, "cnn/seed0"), corpus=speech, measures=names, samples=900)
+    assert tuple(found.data_vars) == names
+    for name in names:
+        assert found[name].notnull().all(), found[name].attrs["undefined"]
+        frames = found[name].attrs["frames"]
+        assert (frames <= 900) if registry.get(name).source == "samples" else (frames == found.attrs["frames"] > 900)
+
+
+def test_the_planned_way_is_taken_and_changes_no_value(finished_study, an4_subset):
+    path = last_checkpoint(finished_study, "cnn/seed0")
+    speech = probe_of(finished_study, load(an4_subset))
+    shortest = sorted(speech, key=lambda u: u.duration)[:2]
+    few = {"corpus": speech.keep(shortest), "layers": ["blocks.*"]}
+    by_gram, by_covariance = (plan_measure(path, measures=names, **few) for names in (["cka"], ["cka", "cca"]))
+    assert (by_gram.path, by_covariance.path) == ("gram", "covariance")
+    assert by_gram.sampled_utterances == 2
+    assert by_covariance.moments_bytes == 16 * 3 * 24 * 24
+    one, other = (measure(path, measures=names, **few) for names in (["cka"], ["cka", "cca"]))
+    np.testing.assert_allclose(one["cka"], other["cka"], atol=5e-6)
+    assert one.attrs["frames"] == by_gram.frames
+    with_intervals = plan_measure(path, measures=["cka"], intervals=True, corpus=speech, layers=["blocks.*"])
+    assert (with_intervals.path, with_intervals.blocks) == ("covariance", 20)
+    assert with_intervals.moments_bytes == 20 * by_covariance.moments_bytes
+    assert with_intervals.clusters == "speakers"
 
 
 def numbers(folder):
@@ -238,5 +313,14 @@ def test_measuring_a_checkpoint_agrees_with_the_study(finished_study, results, a
     for name in ("cka", "cca"):
         expected = results.within(run, results.steps(run)[-1], name)
         np.testing.assert_allclose(found[name].values, expected.values, atol=1e-4)
-    with pytest.raises(StudyError, match="no utterance"):
-        measure(path, corpus=corpus.split("none"))
+    for options, said in (
+        ({"corpus": corpus.split("none")}, "no utterance"),
+        ({"corpus": speech, "utterances": 0}, "at least 1 utterance"),
+        ({"corpus": speech, "measures": ["cka", "cka"]}, "one or more different measures"),
+        ({"corpus": speech, "measures": ["rsa"], "samples": 10}, "fewer than two whole utterances"),
+        ({"corpus": speech, "utterances": 2, "intervals": True}, "there are 2 utterances of"),
+    ):
+        with pytest.raises(StudyError, match=said):
+            measure(path, **options)
+    with pytest.raises(MeasureError, match="compares frames of different utterances"):
+        measure(path, corpus=speech, utterances=1, measures=["cka"])

@@ -263,7 +263,7 @@ def _compare(
         measures=config.measures,
         refusals=[r for m in measured for r in m.refusals],
         no_intervals=[r for m in measured for r in m.no_intervals],
-        intervals=f"{LEVEL:.0%}, jackknife over blocks of {speech.clusters.kind}" if speech.clusters else "",
+        intervals=f"{100 * LEVEL:.0f} %, jackknife over blocks of {speech.clusters.kind}" if speech.clusters else "",
         sample_frames=measured[0].sampled[0],
         sample_utterances=measured[0].sampled[1],
         title=config.title,
