@@ -74,6 +74,8 @@ def tried(call: Callable[[], object]) -> str:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
             answer = call()
+    except ModuleNotFoundError:  # the environment's fault, not theirs
+        raise
     except Exception as error:  # whatever they raise is the answer
         text = str(error).strip().splitlines()
         return f"{type(error).__name__}" + (f": {text[0][:70]}" if text else "")
