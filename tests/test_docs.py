@@ -236,14 +236,23 @@ def messages() -> dict[str, list[str]]:
 
     found: dict[str, list[str]] = {name: [] for name in ERRORS}
     for path in SOURCE.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+        # What functions of the same module return, since some messages are made by one.
+        made = {
+            f.name: r.value
+            for f in nodes
+            if isinstance(f, ast.FunctionDef)
+            for r in f.body
+            if isinstance(r, ast.Return)
+        }
+        for node in nodes:
             if isinstance(node, ast.Call) and getattr(node.func, "id", None) in ERRORS:
                 argument = node.args[0]
+                if isinstance(argument, ast.Call):
+                    argument = made.get(getattr(argument.func, "id", None), argument)
                 if isinstance(argument, ast.BinOp):
                     argument = argument.left
                 found[node.func.id].append(skeleton(argument))
-    # Made by a function of its own: measures/spectrum.py.
-    found["MeasureError"] = ["layer '…' is constant" if m == "…" else m for m in found["MeasureError"]]
     return found
 
 
