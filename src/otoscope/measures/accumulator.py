@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -13,7 +12,7 @@ from otoscope.errors import MeasureError
 from otoscope.measures.blocks import Pair, Sums
 from otoscope.measures.checks import Array, as_tensor, check_lengths, check_values, check_views, resolution
 from otoscope.measures.chunk import Chunk, add_chunk
-from otoscope.measures.coordinates import FLOAT32, Coordinates, float32_pays, principal_axes
+from otoscope.measures.coordinates import FLOAT32, Coordinates, eigenvectors, float32_pays, principal_axes, unit_size
 from otoscope.measures.moments import Moments
 
 __all__ = ["Accumulator"]
@@ -71,12 +70,13 @@ class Accumulator:
         self._moments = zero
         self._held: _Held | None = None
         self._turned = turned
+        self._placed = coordinates is not None
 
     @classmethod
     def of(cls, moments: Moments) -> Accumulator:
         """An accumulator that starts from these moments, which stay as they are."""
         made = cls.__new__(cls)
-        made._moments, made._held, made._turned = moments.copy(), None, True
+        made._moments, made._held, made._turned, made._placed = moments.copy(), None, True, False
         return made
 
     def moments(self) -> Moments:
@@ -87,7 +87,7 @@ class Accumulator:
     def take(self) -> Moments:
         """What was added, without a copy: the accumulator gives its sums away and starts from nothing."""
         self._flush()
-        taken, self._held = self._moments, None
+        taken, self._held, self._placed = self._moments, None, False
         kept = taken.utterances is not None
         self._moments = Moments.zero(taken.widths, pairs=taken.pairs, utterances=kept, mergeable=taken.mergeable)
         return taken
@@ -105,9 +105,22 @@ class Accumulator:
             )
         counts = None if lengths is None else check_lengths(lengths, frames)
         check_values(views)
+        if not now.mergeable and now.utterances is not None and not self._placed:
+            self._place(views)
         wide = any(resolution(x) < FLOAT32 for x in views.values())
         for start, stop, part in _parts(frames, counts, self._capacity()):
             self._hold({name: x[start:stop] for name, x in views.items()}, part, wide)
+
+    def _place(self, views: Mapping[str, Array]) -> None:
+        """Count from the mean of these frames, which must be all: without `spread` no sum by utterance can move."""
+        now = self._moments
+        if now.frames or self._held is not None:
+            raise MeasureError(
+                "moments made with mergeable=False count from the mean of their first update and take no second, which "
+                "would move it; give all speech at once, or make them with mergeable=True"
+            )
+        at = Coordinates.of(views, now.pairs)
+        self._moments = replace(now, origins=at.origins, axes=at.axes)
 
     def _capacity(self) -> int:
         """How many frames make a chunk."""
@@ -153,7 +166,7 @@ class Accumulator:
         sizes: dict[str, float] = {}
         for name, x in frames.items():
             x -= origins[name].to(x)
-            sizes[name] = _size(x)
+            sizes[name] = unit_size(x)
             x *= sizes[name]
         axes = dict(now.axes)
         if not axes:
@@ -161,7 +174,7 @@ class Accumulator:
             axes = {name: principal_axes(x) if narrow else None for name, x in frames.items()}
         kept = now.utterances is not None
         arithmetic = _arithmetic(dtype, max(now.widths.values()))
-        add_chunk(
+        suits = add_chunk(
             Chunk(
                 frames=frames,
                 origins=origins,
@@ -169,6 +182,7 @@ class Accumulator:
                 axes={name: None if a is None else a.to(device, dtype) for name, a in axes.items()},
                 noise={name: (eps, max(min(eps, FLOAT32), arithmetic)) for name, eps in held.eps.items()},
                 lengths=held.lengths if kept else None,
+                before=now.frames,
             ),
             layers,
             blocks,
@@ -180,6 +194,31 @@ class Accumulator:
         )
         self._grow(*grown)
         held.filled, held.lengths = 0, []
+        if not suits:
+            self._realign()
+
+    def _realign(self) -> None:
+        """Count on from the mean of all so far, along its principal axes."""
+        now, axes, turns, shifts = self._moments, dict[str, Tensor | None](), dict[str, Tensor | None](), {}
+        origins = dict(now.origins)
+        for name, layer in now.layers.items():
+            mine, to_units, block = now.axes[name], now.to_units(name), now.blocks[name, name]
+            axes[name], turns[name], shifts[name] = mine, None, torch.zeros_like(layer.total)
+            if mine is None or to_units is None:
+                continue
+            if now.mergeable:
+                # Origins are float32 numbers, so that taking them off is exact nearby.
+                origins[name] = now.mean(name).float().double()
+                shifts[name] = (origins[name] - now.origins[name]) @ mine
+            moved = block.moved(shifts[name], shifts[name], layer, layer, now.frames, now.squares)
+            axes[name] = principal = eigenvectors(to_units.T @ moved.cross @ to_units)
+            turns[name] = to_units @ principal
+        for (x, y), block in now.blocks.items():
+            moved = block.moved(shifts[x], shifts[y], now.layers[x], now.layers[y], now.frames, now.squares)
+            block.set_(moved.turned(turns[x], turns[y]))
+        for name, layer in now.layers.items():
+            layer.set_(layer.moved(shifts[name], now.frames, now.squares).turned(turns[name]))
+        self._moments = replace(now, origins=origins, axes=axes, _cache={}, _pair_cache={})
 
     def _float32_pays(self, frames: int) -> bool:
         now = self._moments
@@ -289,15 +328,6 @@ def _dtype_of(frames: Mapping[str, Tensor]) -> torch.dtype:
 
 def _mean(x: Tensor) -> Tensor:
     return (x[0] + (x - x[0]).mean(0)).double()
-
-
-def _size(x: Tensor) -> float:
-    """A power of two that brings the largest magnitude of float32 frames to about 1; float64 needs none."""
-    if x.dtype == torch.float64:
-        return 1.0
-    low, high = (float(v) for v in x.aminmax())
-    largest = max(-low, high)
-    return 2.0 ** -math.frexp(largest)[1] if largest else 1.0
 
 
 def _arithmetic(dtype: torch.dtype, p: int) -> float:

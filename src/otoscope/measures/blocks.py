@@ -41,6 +41,13 @@ class Sums:
             if mine is not None:
                 mine.sub_(theirs.to(mine.device))
 
+    def set_(self, other: Self) -> None:
+        """Become `other` in place: for an accumulator that owns these tensors."""
+        for f in fields(self):
+            mine, theirs = getattr(self, f.name), getattr(other, f.name)
+            if mine is not None:
+                mine.copy_(theirs)
+
     def copy(self) -> Self:
         """The same sums in tensors of their own."""
         return type(self)(*(None if v is None else v.clone() for v in self.tensors().values()))

@@ -2,7 +2,8 @@
 
 A chunk is long enough for products near the processor's peak rate. In float32 each layer is first turned to the
 principal axes of the first chunk: products of nearly uncorrelated coordinates keep float32's relative accuracy in each
-direction, however little variance it has. Sums over chunks are float64.
+direction, however little variance it has. A chunk that varies much along axes along which the speech before it did not
+is summed in float64. Sums over chunks are float64.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ __all__ = ["Chunk", "add_chunk"]
 TILE = 384  # frames on a side of a Gram tile: L tiles of this size stay in a processor's cache
 SHORT = 1 << 16  # float32 sums run over at most this many terms; above, float64
 MEMORY_BOUND = 8  # passing once over p × q numbers costs about as much as this many multiply-adds for each
+MOST = 100  # times the mean square so far along an axis: above, float32 would lose the directions that it mixes
+NOTHING = 1e-12  # of the largest mean square: what lies below is rounding
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +33,8 @@ class Chunk:
     `frames` (n × units, float32 or float64) are counted from each layer's origin and multiplied by its power of two
     `sizes`, which keeps fourth powers within float32; they are used up. `axes` (p × p) turns a layer before its
     products with others are summed, where it is not `None`. `lengths` are the utterances' frames, `None` where they are
-    not kept apart; `noise` is (ε of the numbers as they came, ε of the arithmetic behind them) by layer.
+    not kept apart; `noise` is (ε of the numbers as they came, ε of the arithmetic behind them) by layer; `before` is
+    the number of frames that were summed already.
     """
 
     frames: dict[str, Tensor]
@@ -39,6 +43,7 @@ class Chunk:
     axes: Mapping[str, Tensor | None]
     noise: Mapping[str, tuple[float, float]]
     lengths: Sequence[int] | None
+    before: int
 
     @property
     def utterances(self) -> tuple[Tensor, Tensor]:
@@ -48,49 +53,87 @@ class Chunk:
         return counts, torch.repeat_interleave(counts)
 
 
-def add_chunk(chunk: Chunk, layers: Mapping[str, LayerBlock], blocks: Mapping[Pair, PairBlock]) -> None:
-    """Add the chunk's sums to the layers' and the pairs', in place."""
+def add_chunk(chunk: Chunk, layers: Mapping[str, LayerBlock], blocks: Mapping[Pair, PairBlock]) -> bool:
+    """Add the chunk's sums to the layers' and the pairs', in place. Returns whether the axes suit it."""
     with fast_float32():
-        within = _within(chunk, list(blocks)) if chunk.lengths is not None and blocks else None
+        squares = {name: _squares(x) for name, x in chunk.frames.items()}
+        suits = _turn(chunk, blocks)
         norms, along, sums = _layer_sums(chunk, layers)
-        if not blocks:
-            return
-        for name, axes in chunk.axes.items():
-            if axes is not None:
-                chunk.frames[name] = chunk.frames[name] @ axes
-        _add_vectors(chunk, blocks, norms, along, within)
-        _add_products(chunk, blocks, sums)
+        _add_noise(chunk, layers, squares, sums)
+        if blocks:
+            within = _within(chunk, list(blocks)) if chunk.lengths is not None else None
+            _add_vectors(chunk, blocks, norms, along, within)
+            _add_products(chunk, blocks, sums)
+    return suits
+
+
+def _turn(chunk: Chunk, blocks: Mapping[Pair, PairBlock]) -> bool:
+    """Turn the frames to the layers' axes, in float64 where these were made for other frames: then it is false."""
+    unlike: list[str] = []
+    for name, axes in chunk.axes.items():
+        if axes is None:
+            continue
+        z = chunk.frames[name] @ axes
+        if z.dtype == torch.float32 and chunk.before and _is_unlike(z, chunk, name, blocks):
+            unlike.append(name)
+        else:
+            chunk.frames[name] = z
+    if unlike:
+        for name, x in chunk.frames.items():
+            axes = chunk.axes[name]
+            chunk.frames[name] = x.double() @ axes.double() if name in unlike and axes is not None else x.double()
+    return not unlike
+
+
+def _is_unlike(z: Tensor, chunk: Chunk, name: str, blocks: Mapping[Pair, PairBlock]) -> bool:
+    """Whether the frames vary much along an axis along which those before did not."""
+    if (name, name) not in blocks:
+        return False
+    usual = blocks[name, name].cross.diagonal() * (chunk.sizes[name] ** 2 / chunk.before)
+    return bool((_squares(z) / len(z) > MOST * (usual + NOTHING * usual.max())).any())
+
+
+def _squares(x: Tensor) -> Tensor:
+    """Σ x² of each column."""
+    return (x * x).sum(0).double()
 
 
 def _layer_sums(
     chunk: Chunk, layers: Mapping[str, LayerBlock]
 ) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]:
-    """‖x_s‖², x_s · s_u and s_u, of all layers; adds what each layer keeps for itself."""
+    """‖x_s‖², x_s · s_u and s_u, of all layers along their axes; adds what each layer keeps for itself.
+
+    All sums are of the turned frames: what the turn rounds then cancels where sums are taken off each other, and the
+    mean of a direction of little variance is as exact as its variance.
+    """
     counts, utterance = chunk.utterances
-    n = len(utterance)
     norms: dict[str, Tensor] = {}
     along: dict[str, Tensor] = {}
     sums: dict[str, Tensor] = {}
-    for name, x in chunk.frames.items():
-        scale, axes = chunk.sizes[name], chunk.axes[name]
-        norms[name] = torch.linalg.vector_norm(x, dim=1).double().square()
-        s = torch.stack([part.sum(0) for part in torch.split(x, counts.tolist())])
-        along[name] = (x * s[utterance]).sum(1).double()
-        squares = (x * x).sum(0).double() / scale**2
-        total = s.double().sum(0) / scale
-        origin, (storage, arithmetic) = chunk.origins[name], chunk.noise[name]
-        came = squares + 2 * origin * total + n * origin**2  # Σ x², with the offset
-        turned = s.double() if axes is None else (s @ axes).double()
-        sums[name] = turned
-        keeps = layers[name]
-        keeps.total.add_(turned.sum(0), alpha=1 / scale)
+    for name, z in chunk.frames.items():
+        scale, keeps = chunk.sizes[name], layers[name]
+        norms[name] = torch.linalg.vector_norm(z, dim=1).double().square()
+        s = torch.stack([part.sum(0) for part in torch.split(z, counts.tolist())])
+        along[name] = (z * s[utterance]).sum(1).double()
+        sums[name] = s = s.double()
+        keeps.total.add_(s.sum(0), alpha=1 / scale)
         keeps.energy.add_(norms[name].sum(), alpha=1 / scale**2)
-        keeps.storage.add_(came, alpha=storage**2)
-        keeps.resolution.add_(n * arithmetic**2)
         if keeps.weighted is not None and keeps.between is not None:
-            keeps.weighted.add_(counts.double() @ turned, alpha=1 / scale)
-            keeps.between.add_(s.double().square().sum(), alpha=1 / scale**2)
+            keeps.weighted.add_(counts.double() @ s, alpha=1 / scale)
+            keeps.between.add_(s.square().sum(), alpha=1 / scale**2)
     return norms, along, sums
+
+
+def _add_noise(
+    chunk: Chunk, layers: Mapping[str, LayerBlock], squares: Mapping[str, Tensor], sums: Mapping[str, Tensor]
+) -> None:
+    """What the numbers as they came cannot resolve, and what the arithmetic behind them cannot."""
+    for name, (storage, arithmetic) in chunk.noise.items():
+        n, origin, axes, scale = len(chunk.frames[name]), chunk.origins[name], chunk.axes[name], chunk.sizes[name]
+        total = sums[name].sum(0) if axes is None else axes.double() @ sums[name].sum(0)
+        came = squares[name] / scale**2 + 2 * origin * total / scale + n * origin**2  # Σ x², with the offset
+        layers[name].storage.add_(came, alpha=storage**2)
+        layers[name].resolution.add_(n * arithmetic**2)
 
 
 def _add_vectors(
@@ -153,7 +196,7 @@ def _within(chunk: Chunk, pairs: Sequence[Pair]) -> Tensor:
         else:
             for x, y in pairs:
                 A = chunk.frames[x][rows].T @ chunk.frames[y][rows]
-                total[index[x], index[y]] += torch.linalg.vector_norm(A).double().square()
+                total[index[x], index[y]] += torch.linalg.vector_norm(A, dtype=torch.float64).square()
     return total
 
 

@@ -19,6 +19,7 @@ __all__ = ["Estimator", "cka", "compute", "similarity_sum"]
 Estimator = Literal["cross-utterance", "debiased", "biased"]
 
 MIN_DEBIASED_FRAMES = 4  # the debiased estimator divides by n − 3 (and n − 2)
+LEAST, RESOLVED = 1e-12, 100  # of ‖A‖², and in units of the precision of the numbers
 MIN_UTTERANCES = 2  # it compares pairs of different utterances
 
 
@@ -121,7 +122,7 @@ def _self_similarity(moments: Moments, name: str, estimator: Estimator) -> float
     def compute_self() -> float:
         value, whole = _inner(moments, name, name, estimator), moments.inner(name, name).square
         # S is a squared norm; what is left of ‖A‖² below this is rounding.
-        if not value > 1e-12 * whole:
+        if not value > max(LEAST, RESOLVED * moments.precision(name)) * whole:
             raise MeasureError(
                 f"layer '{name}' has no similarity with itself left by the {estimator} estimator "
                 f"(S = {value:.3g} of ‖A‖² = {whole:.3g}, {moments.frames} frames, {moments.utterances} utterances); "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,7 +13,7 @@ from otoscope.measures.blocks import Pair
 from otoscope.measures.checks import Array, as_tensor, exact_mean, resolution
 from otoscope.measures.matmul import fast_float32
 
-__all__ = ["FLOAT32", "Coordinates", "float32_pays", "principal_axes"]
+__all__ = ["FLOAT32", "Coordinates", "eigenvectors", "float32_pays", "principal_axes", "unit_size"]
 
 FLOAT32 = float(torch.finfo(torch.float32).eps)
 SMALL = 1 << 27  # multiply-adds below which float64 costs nothing worth saving
@@ -58,7 +59,22 @@ def float32_pays(frames: int, widths: Mapping[str, int], pairs: Sequence[Pair] |
 
 def principal_axes(x: Tensor) -> Tensor:
     """Eigenvectors of float32 frames' covariance (centred already), rounded to what float32 can turn by."""
+    x = x * unit_size(x)
     with fast_float32():
         covariance = (x.T @ x).double()
+    return eigenvectors(covariance)
+
+
+def eigenvectors(covariance: Tensor) -> Tensor:
+    """Principal axes of a float64 covariance, rounded to what float32 can turn by."""
     axes: Tensor = torch.linalg.eigh((covariance + covariance.T) / 2)[1]
     return axes.float().double()
+
+
+def unit_size(x: Tensor) -> float:
+    """A power of two that brings the largest magnitude of float32 frames to about 1; float64 needs none."""
+    if x.dtype == torch.float64:
+        return 1.0
+    low, high = (float(v) for v in x.aminmax())
+    largest = max(-low, high)
+    return 2.0 ** -max(math.frexp(largest)[1], -126) if largest else 1.0

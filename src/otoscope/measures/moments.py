@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -73,7 +74,8 @@ class Moments:
 
     Precision: float64 input is summed in float64. Float32, float16 and bfloat16 input is summed in float32 products
     of a few thousand frames along the layer's principal axes, added up in float64: values agree with float64's to
-    about 1e-7; where there is little to sum, float64 is used for these too.
+    about 1e-7, where a direction's deviation is 10⁻⁴ of the largest or above (to 1e-5 at 10⁻⁵). Where there is little
+    to sum, or speech is unlike what the axes were taken from, float64 is used for these too.
 
     >>> import torch
     >>> x = torch.randn(60, 4, generator=torch.Generator().manual_seed(0))
@@ -120,7 +122,7 @@ class Moments:
                 is always kept.
             utterances: whether utterances are kept apart, as cross-utterance CKA needs; costs twice the memory.
             mergeable: whether moments with other origins will be added; where not, half the memory and half the
-                products are saved.
+                products are saved, and all speech must come in one update where utterances are kept apart.
             self_pairs: whether to keep each layer's pair with itself, as every measure needs.
         """
         if not widths or any(int(p) < 1 for p in widths.values()):
@@ -168,7 +170,7 @@ class Moments:
             pairs=pairs,
             utterances=lengths is not None,
             mergeable=mergeable,
-            coordinates=None if mergeable else Coordinates.of(views, pairs),
+            coordinates=Coordinates.of(views, pairs),
         )
         total.update(views, lengths)
         return total.take()
@@ -277,6 +279,10 @@ class Moments:
         self._check_measurable(name, name)
         to_units, mean = self.to_units(name), self.layers[name].total / self.frames
         return self.origins[name] + (mean if to_units is None else mean @ to_units)
+
+    def precision(self, name: str) -> float:
+        """How well a layer's numbers are known, relative to their size: at most as float32 does where it came in it."""
+        return math.sqrt(float(self.layers[name].resolution) / self.frames)
 
     def to_units(self, name: str) -> torch.Tensor | None:
         """B with x = z B for coordinates z along the layer's axes (rows), or `None` where these are the units."""

@@ -17,6 +17,7 @@ from otoscope.measures.spectrum import check_varies
 __all__ = ["compute", "partial_cka"]
 
 LEFT = 1e-10  # a layer whose similarity with itself falls below this share has none left but rounding
+RESOLVED = 100  # the same, in units of the precision of the layers' numbers
 
 
 def partial_cka(
@@ -94,7 +95,8 @@ def _left(moments: Moments, name: str, given: str, along: float, estimator: Esti
     """What is left of a layer's similarity with itself."""
     whole = similarity_sum(moments, name, name, estimator)
     left = whole - along**2
-    if not left > LEFT * whole:
+    precision = max(moments.precision(name), moments.precision(given))
+    if not left > max(LEFT, RESOLVED * precision) * whole:
         raise MeasureError(
             f"layer '{name}' has the same geometry as '{given}', and once that is regressed out nothing is left to "
             "compare; leave the layer out, or measure cka"

@@ -13,6 +13,7 @@ from otoscope.measures.moments import Moments
 __all__ = ["Spectrum", "check_varies", "spectrum", "whitened_cross", "whitener"]
 
 EPS = float(torch.finfo(torch.float64).eps)
+CORRELATED = 100  # along axes that moments were merged to; those made in one piece stay far below
 ARITHMETIC = 64  # how far, in variance, the arithmetic behind an activation may exceed one rounding of the result
 
 
@@ -93,12 +94,14 @@ def whitened_cross(moments: Moments, x: str, y: str, X: Spectrum, Y: Spectrum, k
 
     Its singular values are the canonical correlations of these.
     """
-    if moments.axes[x] is None or moments.axes[y] is None:
-        return whitener(moments, x, X, kx).T @ moments.centred(x, y).cross @ whitener(moments, y, Y, ky)
-    # Along nearly principal axes, scaled to unit variance, all numbers are about 1 and float32 is as good as the input.
-    left, right = _scaled_whitener(moments, x, X, kx), _scaled_whitener(moments, y, Y, ky)
-    with fast_float32():
-        return (left.T @ moments.cached_pair(x, y, "scaled", lambda: _scaled_cross(moments, x, y)) @ right).double()
+    if moments.axes[x] is not None and moments.axes[y] is not None:
+        # Along nearly principal axes, scaled to unit variance, all numbers are about 1 and float32 is good enough.
+        left, right = _scaled_whitener(moments, x, X, kx), _scaled_whitener(moments, y, Y, ky)
+        if left is not None and right is not None:
+            cross = moments.cached_pair(x, y, "scaled", lambda: _scaled_cross(moments, x, y))
+            with fast_float32():
+                return (left.T @ cross @ right).double()
+    return whitener(moments, x, X, kx).T @ moments.centred(x, y).cross @ whitener(moments, y, Y, ky)
 
 
 def _scaled_cross(moments: Moments, x: str, y: str) -> torch.Tensor:
@@ -108,9 +111,13 @@ def _scaled_cross(moments: Moments, x: str, y: str) -> torch.Tensor:
     return half.mul_((largest / dy).float())
 
 
-def _scaled_whitener(moments: Moments, name: str, spectrum: Spectrum, k: int) -> torch.Tensor:
-    def scale() -> torch.Tensor:
-        return (whitener(moments, name, spectrum, k) * _deviations(moments, name)[:, None]).float()
+def _scaled_whitener(moments: Moments, name: str, spectrum: Spectrum, k: int) -> torch.Tensor | None:
+    """`whitener` for coordinates of unit variance; `None` where they are so correlated that float32 will not do."""
+
+    def scale() -> torch.Tensor | None:
+        scaled = whitener(moments, name, spectrum, k) * _deviations(moments, name)[:, None]
+        # The columns' norms are 1 along principal axes; their squares are what float32's rounding is multiplied by.
+        return scaled.float() if bool((scaled.square().sum(0) < CORRELATED).all()) else None
 
     return moments.cached(("scaled whitener", name, spectrum.standardised, k), scale)
 
