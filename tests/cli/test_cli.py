@@ -63,6 +63,8 @@ def test_the_version(run):
         (["study", "--epochs", "0", "--dry-run"], 1, "epochs is 0; expected a whole number of at least 1"),
         (["study", "--workers", "0"], 2, "Must be >= 1"),
         (["measure", "a.safetensors", "--utterances", "0"], 2, "Must be >= 1"),
+        (["measure", "a.safetensors", "--samples", "0"], 2, "Must be >= 1"),
+        (["study", "--samples", "10", "--dry-run"], 1, "samples: Input should be greater than or equal to 100"),
         (["train"], 2, "recogniser"),
         (["train", "rnn"], 2, "rnn"),
         (["study", "--config", "/nowhere/study.toml"], 1, "error: /nowhere/study.toml cannot be read"),
@@ -93,6 +95,8 @@ def test_a_mistake_is_one_clear_error_and_an_exit_code(run, arguments, code, sai
         ("--epochs", "3"),
         ("--checkpoints", "3"),
         ("--measures", "cka"),
+        ("--intervals",),
+        ("--samples", "1000"),
     ],
     ids=lambda option: option[0],
 )
@@ -130,6 +134,18 @@ def test_a_dry_run_says_what_will_run_and_writes_nothing(run, an4_subset, tmp_pa
     plan = json.loads(out)
     assert [r["recogniser"] for r in plan["runs"]] == ["cnn"]
     assert plan["utterances"]["test"] == 16
+    assert (plan["path"], plan["reason"]) == ("covariance", "cca needs the covariances")
+    code, out, _ = run(
+        *("study", "--corpus", an4_subset, "--recognisers", "cnn", "--size", "small", "--dry-run", "--json"),
+        *("--intervals", "--measures", "cka", "mutual-knn"),
+    )
+    assert json.loads(out)["moments_bytes"] == 20 * plan["moments_bytes"]
+    code, out, _ = run(
+        *("study", "--corpus", an4_subset, "--recognisers", "cnn", "--size", "small", "--dry-run"),
+        *("--samples", "100", "--measures", "rsa"),
+    )
+    assert "the study will be refused: samples is 100 frames" in out
+    assert "covariance" not in out
     assert not list(tmp_path.iterdir())
 
 
@@ -258,6 +274,72 @@ def test_measure_two_checkpoints_by_several_measures(run, checkpoint, finished_s
     code, _, err = run("measure", checkpoint, "--corpus", an4_subset, "--layers", "encoder.*")
     assert code == 1
     assert "no layer matches 'encoder.*'" in err
+
+
+def test_measure_tells_intervals_kept_frames_and_what_it_could_not_do(
+    run, checkpoint, finished_study, an4_subset, tmp_path
+):
+    other = max((finished_study / "recognisers/lstm/seed0/checkpoints").glob("*.safetensors"))
+    names = ["cka", "procrustes", "mutual-knn", "paper-cca"]
+    arguments = ["measure", checkpoint, other, "--corpus", an4_subset, "--measures", *names, "--layers", "blocks.*"]
+    target = tmp_path / "found.nc"
+    code, out, err = run(*arguments, "--intervals", "--samples", 600, "--json", "--out", target)
+    assert code == 0, err
+    found = json.loads(out)
+    assert (found["clusters"], found["cluster_count"]) == ("speakers", 10)
+    for name in names[:3]:
+        about = found["measures"][name]
+        assert about["distance"] == (name == "procrustes")
+        assert (about["level"], about["interval"]) == (0.95, "jackknife")
+        for low, high in zip(about["low"], about["high"], strict=True):
+            assert all(a < b for a, b in zip(low, high, strict=True))
+    assert found["measures"]["procrustes"]["null"] == [[None, None], [None, None]]  # which is not known
+    assert found["measures"]["mutual-knn"]["frames"] <= 600 < found["measures"]["cka"]["frames"] == found["frames"]
+    refused = found["measures"]["paper-cca"]
+    assert refused["value"] == [[None, None], [None, None]]
+    assert len(refused["undefined"]) == 4
+    assert refused["undefined"][0].startswith("blocks.0 | blocks.0: paper-cca compares unit by unit")
+    stored = xr.load_dataset(target, engine="h5netcdf")
+    assert float(stored["cka_low"][0, 1]) == found["measures"]["cka"]["low"][0][1]
+    assert list(stored["paper-cca"].attrs["undefined"]) == refused["undefined"]
+    code, out, err = run(*arguments, "--intervals", "--samples", 600)
+    assert code == 0, err
+    assert "95 % intervals: jackknife over blocks of 10 speakers" in out
+    about = found["measures"]["cka"]
+    cell = f"{about['value'][0][1]:.3f} [{about['low'][0][1]:.3f}, {about['high'][0][1]:.3f}]"
+    assert cell in out
+    assert "procrustes (a distance: 0 is alike; no null level is known)" in out
+    assert f"on {found['measures']['mutual-knn']['frames']} frames of" in out
+    assert "not computed: blocks.0 | blocks.0: paper-cca" in out
+    assert "(and 3 pairs more)" in out
+
+
+def test_measure_says_what_it_would_do_and_reads_no_audio(run, checkpoint, an4_subset, tmp_path):
+    corpus = tmp_path / "corpus"
+    corpus.mkdir()
+    for table in ("transcripts.tsv", "alignments.tsv.gz"):
+        shutil.copy(an4_subset / table, corpus)
+    arguments = ["measure", checkpoint, "--corpus", corpus, "--measures", "cka", "cca", "rsa", "--samples", "800"]
+    code, out, err = run(*arguments, "--intervals", "--dry-run", "--json")
+    assert (code, err) == (0, "")
+    plan = json.loads(out)
+    assert plan["utterances"] == 16
+    assert plan["layers"] == [{"subsample": 24, "blocks.0": 24, "blocks.1": 24}]
+    assert (plan["pairs"], plan["path"], plan["blocks"], plan["clusters"]) == (9, "covariance", 20, "speakers")
+    assert plan["moments_bytes"] == 16 * 6 * 24 * 24 * 20  # six pairs, each layer with itself among them
+    assert 400 < plan["sampled_frames"] <= 800 < plan["frames"]
+    code, out, _ = run(*arguments, "--dry-run")
+    assert code == 0
+    for said in (
+        f"{plan['frames']} frames",
+        "3 layers × 24 units",
+        "pairs        9",
+        "cca needs the covariances",
+        "0.1 MB",
+    ):
+        assert said in out
+    assert "intervals" not in out
+    assert not list(tmp_path.rglob("*.nc"))
 
 
 def test_measure_names_the_splits_there_are(run, checkpoint, an4_subset, tmp_path):
