@@ -17,8 +17,8 @@ from otoscope.measures.moments import Moments
 
 __all__ = ["Accumulator"]
 
-LEAST_FRAMES, MOST_FRAMES = 2048, 8192  # of a chunk: wide products run near the processor's peak from here on
-SHARE = 0.7  # of the sums' own memory that a chunk may take, where it is above the least
+LEAST_FRAMES, MOST_FRAMES = 1024, 8192  # of a chunk: products run near the processor's peak from here on
+SHARE = 0.3  # of the sums' own memory that a chunk may take, where it is above the least
 
 
 @dataclass(slots=True)

@@ -77,7 +77,7 @@ def _turn(chunk: Chunk, blocks: Mapping[Pair, PairBlock]) -> bool:
         if z.dtype == torch.float32 and chunk.before and _is_unlike(z, chunk, name, blocks):
             unlike.append(name)
         else:
-            chunk.frames[name] = z
+            chunk.frames[name].copy_(z)  # in place: no second copy of all layers
     if unlike:
         for name, x in chunk.frames.items():
             axes = chunk.axes[name]
