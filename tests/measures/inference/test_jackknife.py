@@ -178,7 +178,7 @@ def test_too_few_blocks():
     three = BlockMoments.of(views, utterances=lengths)
     assert jackknife(three, "cka-biased", "x", "y").interval == "jackknife"
     with pytest.raises(
-        MeasureError, match="half of the blocks .* cannot be measured: cross-utterance CKA .* at least 2"
+        MeasureError, match=r"half of the blocks .* cannot be measured: cross-utterance CKA .* at least 2"
     ):
         jackknife(three, "cka", "x", "y")
 
