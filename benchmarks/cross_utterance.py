@@ -252,7 +252,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=OUT)
     asked = parser.parse_args()
     torch.set_num_threads(1)
-    began, draws = time.perf_counter(), asked.draws
+    began, about, draws = time.process_time(), machine(), asked.draws
     shown = []
     for title, (table, text) in TABLES.items():
         if table is real and not (CORPORA / "an4" / "transcripts.tsv").is_file():
@@ -262,11 +262,11 @@ def main() -> None:
         said = text.format(draws=draws, many=30 * draws, some=5 * draws, half=max(2, draws // 2))
         shown.append("\n".join([f"## {title}", "", said, "", *rows]))
         print(shown[-1], flush=True)
-    minutes = (time.perf_counter() - began) / 60
+    minutes = (time.process_time() - began) / 60
     head = (
         "# Estimators of linear CKA on utterances\n\n"
-        f"`OMP_NUM_THREADS=1 python benchmarks/cross_utterance.py --draws {draws}`, {minutes:.0f} minutes on "
-        f"{machine()}. What it means: [the cross-utterance estimator](../../methods/cross-utterance.md).\n"
+        f"`OMP_NUM_THREADS=1 python benchmarks/cross_utterance.py --draws {draws}`, {minutes:.0f} CPU minutes on "
+        f"{about}. What it means: [the cross-utterance estimator](../../methods/cross-utterance.md).\n"
     )
     asked.out.mkdir(parents=True, exist_ok=True)
     (asked.out / "README.md").write_text("\n\n".join([head.rstrip(), *shown]) + "\n", encoding="utf-8")

@@ -174,6 +174,13 @@ def test_too_few_blocks():
     views, lengths = speech(2)
     with pytest.raises(MeasureError, match=r"2 of the blocks hold speech; an interval takes at least 3 clusters"):
         jackknife(BlockMoments.of(views, utterances=lengths), "cka", "x", "y")
+    views, lengths = speech(3, length=30)
+    three = BlockMoments.of(views, utterances=lengths)
+    assert jackknife(three, "cka-biased", "x", "y").interval == "jackknife"
+    with pytest.raises(
+        MeasureError, match=r"half of the blocks .* cannot be measured: cross-utterance CKA .* at least 2"
+    ):
+        jackknife(three, "cka", "x", "y")
 
 
 def test_a_cluster_with_most_of_the_speech():
