@@ -11,7 +11,7 @@ import xarray as xr
 
 from otoscope.errors import MeasureError
 from otoscope.measures import Measure, Moments, Samples, Similarity, registry
-from otoscope.measures.checks import Array, Utterances, check_views
+from otoscope.measures.checks import Array, Utterances, by_utterance, check_views
 from otoscope.measures.inference import BlockMoments, BlockSamples, jackknife_all
 from otoscope.measures.inference.grouping import BLOCKS
 from otoscope.measures.path import moments_for
@@ -145,7 +145,9 @@ def _with_intervals(
         if source == "samples":
             blocks = BlockSamples.of(kept, utterances=utterances, clusters=clusters)
         else:
-            blocks = BlockMoments.of(kept, utterances=utterances, clusters=clusters, pairs=needed, mergeable=False)
+            # Few utterances take the exact sums of each part; of many, what these cost buys nothing.
+            few = len(by_utterance(kept, utterances)[1] or ()) < 2 * BLOCKS
+            blocks = BlockMoments.of(kept, utterances=utterances, clusters=clusters, pairs=needed, mergeable=few)
         for (name, x, y), result in jackknife_all(blocks, measures, some, level=level).items():
             found[name][x, y] = result
     return found

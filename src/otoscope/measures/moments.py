@@ -261,6 +261,8 @@ class Moments:
             )  # fmt: skip
             if block.spread is not None:
                 g = g + 2 * (m @ (block.spread @ mu))
+            else:  # what it would be of utterances alike; m is small, or 0, where it was left out
+                g = g + 2 * (Q / n) * (mA @ mu) + 2 * n * n * M * V / (self.utterances or 1)
             within = float(g)
         return CentredPair(torch.addr(block.cross, m, mu, alpha=-n), float(norms), within)
 
