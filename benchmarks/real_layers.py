@@ -387,8 +387,9 @@ def main() -> int:
     asked.out.mkdir(parents=True, exist_ok=True)
     (asked.out / "README.md").write_text("\n".join(text).rstrip() + "\n", encoding="utf-8")
     wrong = [line for _, lines in found.values() for line in lines]
-    print(f"{asked.out / 'README.md'}")
-    print("\n".join(wrong), file=sys.stderr)
+    print(asked.out / "README.md")
+    for line in wrong:
+        print(line, file=sys.stderr)
     return 1 if wrong else 0
 
 
