@@ -27,7 +27,7 @@ verify: $(INSTALLED)
 	$(BIN)/python benchmarks/an4.py
 
 # Speed and memory beside other libraries (in an environment of their own), coverage of the intervals, real layers:
-# about 45 minutes on two quiet cores; tables under docs/results/.
+# two hours or so on two quiet cores; tables under docs/results/.
 bench: $(INSTALLED)
 	PYTHON=$(PYTHON) bash benchmarks/peers/setup.sh
 	$(BIN)/python -m benchmarks.measures
@@ -45,4 +45,4 @@ $(INSTALLED): pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf .venv
+	rm -rf .venv .venv-peers

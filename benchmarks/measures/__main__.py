@@ -1,6 +1,6 @@
 """Times the measures and their peers, each in a process of its own, and writes docs/results/measures/.
 
-    python -m benchmarks.measures                      everything, about 25 minutes on two cores
+    python -m benchmarks.measures                      everything, well over an hour on two cores
     python -m benchmarks.measures --quick              the same on tiny layers, to see that it runs; writes nothing
     python -m benchmarks.measures --case A --measure cca pwcca --threads 1
     python -m benchmarks.measures --part pass growth
@@ -81,7 +81,15 @@ class Bench:
         seconds = f"{record['cpu']:.2f} s CPU, {record['wall']:.2f} s" if "cpu" in record else ""
         told = record.get("failed") or record.get("absent") or seconds
         print(" ".join(str(v) for v in about.values() if v is not None), "·", told, flush=True)
+        self.write()
         return record
+
+    def write(self) -> None:
+        """The tables so far: a run that is killed loses nothing that was timed."""
+        if self.options.write:
+            found = records.merged(self.before, self.made)
+            records.write(self.options.out / "runs.jsonl", found)
+            table.write(self.options.out, found)
 
     def reference(self, case: str, frames: int | None) -> dict[str, list[float]]:
         """The right values of the checked pairs, worked out once."""
@@ -229,10 +237,7 @@ def main(arguments: list[str]) -> int:
         parts.update(differences=bench.differences, gpu=bench.gpu)
         for part in chosen.part:
             parts[part]()
-            if chosen.write:  # after each part, so that what was timed is not lost
-                found = records.merged(bench.before, bench.made)
-                records.write(chosen.out / "runs.jsonl", found)
-                table.write(chosen.out, found)
+            bench.write()
     if chosen.write and not chosen.part:
         table.write(chosen.out, bench.before)
     failed = [r for r in bench.made if r.get("failed") and r.get("name", "otoscope") == "otoscope"]
