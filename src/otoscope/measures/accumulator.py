@@ -15,7 +15,7 @@ from otoscope.measures.chunk import Chunk, add_chunk
 from otoscope.measures.coordinates import FLOAT32, Coordinates, eigenvectors, float32_pays, principal_axes, unit_size
 from otoscope.measures.moments import Moments
 
-__all__ = ["Accumulator"]
+__all__ = ["MOST_FRAMES", "Accumulator"]
 
 LEAST_FRAMES, MOST_FRAMES = 1024, 8192  # of a chunk: products run near the processor's peak from here on
 SHARE = 0.3  # of the sums' own memory that a chunk may take, where it is above the least

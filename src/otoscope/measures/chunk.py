@@ -17,7 +17,7 @@ from torch import Tensor
 from otoscope.measures.blocks import LayerBlock, Pair, PairBlock
 from otoscope.measures.matmul import fast_float32
 
-__all__ = ["Chunk", "add_chunk"]
+__all__ = ["TILE", "Chunk", "add_chunk", "add_squares"]
 
 TILE = 384  # frames on a side of a Gram tile: L tiles of this size stay in a processor's cache
 SHORT = 1 << 16  # float32 sums run over at most this many terms; above, float64
@@ -233,7 +233,12 @@ def _add_gram_products(layers: Sequence[Tensor], lengths: Sequence[int], total: 
             if len(lengths) > 1:
                 utterance = torch.repeat_interleave(torch.tensor(lengths, device=like.device))
                 tiles *= utterance[:, None] == utterance[None, :]
-            flat = tiles.view(len(layers), -1)
-            for s in range(0, flat.shape[1], SHORT):
-                part = flat[:, s : s + SHORT]
-                total.add_(part @ part.T, alpha=1 if r == c else 2)
+            add_squares(tiles, total, 1 if r == c else 2)
+
+
+def add_squares(tiles: Tensor, total: Tensor, times: int) -> None:
+    """Add the inner products of the layers' tiles (layers × frames × frames) so many times."""
+    flat = tiles.view(len(tiles), -1)
+    for start in range(0, flat.shape[1], SHORT):
+        part = flat[:, start : start + SHORT]
+        total.add_((part @ part.T).to(total.device), alpha=times)

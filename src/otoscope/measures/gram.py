@@ -11,15 +11,14 @@ from torch import Tensor
 from otoscope.measures.accumulator import Accumulator
 from otoscope.measures.blocks import Pair
 from otoscope.measures.checks import Array, Utterances, as_tensor, by_utterance, check_views, resolution
-from otoscope.measures.coordinates import FLOAT32, Coordinates
+from otoscope.measures.chunk import TILE, add_squares
+from otoscope.measures.coordinates import FLOAT32, Coordinates, unit_size
 from otoscope.measures.matmul import fast_float32
 from otoscope.measures.moments import InnerProducts, Moments
 
-__all__ = ["gram_moments"]
+__all__ = ["BLOCK", "gram_moments"]
 
-TILE = 384  # frames on a side of a Gram tile: L tiles of this size stay in a processor's cache
 BLOCK = 4 * TILE  # frames that are centred at a time
-SHORT = 1 << 16  # float32 sums run over at most this many terms; above, float64
 
 
 def gram_moments(views: Mapping[str, Array], *, utterances: Utterances | None, pairs: Sequence[Pair]) -> Moments:
@@ -80,10 +79,10 @@ def _products(
                 K = tiles[: shape[0] * shape[1] * shape[2]].view(shape)
                 for tile, x, y in zip(K, rows, columns, strict=True):
                     torch.mm(x[i.start - r : i.stop - r], y[j.start - c : j.stop - c].T, out=tile)
-                _add_squares(K, whole, twice)
+                add_squares(K, whole, twice)
                 if lengths is not None and utterance[i.stop - 1] >= utterance[j.start]:
                     K *= (utterance[i, None] == utterance[None, j]).to(K.device)
-                    _add_squares(K, within, twice)
+                    add_squares(K, within, twice)
     scale = torch.tensor([1 / sizes[name] ** 2 for name in views], dtype=torch.float64)
     unscale = torch.outer(scale, scale)
     return whole * unscale, within * unscale, norms * unscale
@@ -96,14 +95,7 @@ def _tiles(r: int, c: int, n: int) -> Iterator[tuple[slice, slice, int]]:
             yield slice(i, min(i + TILE, n, r + BLOCK)), slice(j, min(j + TILE, n, c + BLOCK)), 1 if i == j else 2
 
 
-def _add_squares(K: Tensor, total: Tensor, twice: int) -> None:
-    flat = K.view(len(K), -1)
-    for s in range(0, flat.shape[1], SHORT):
-        part = flat[:, s : s + SHORT]
-        total.add_((part @ part.T).to(total.device), alpha=twice)
-
-
 def _size(x: Array, origin: Tensor) -> float:
-    """A power of two that brings a layer's magnitudes to about 1."""
-    first = (as_tensor(x[:TILE]).double() - origin).abs().max()
-    return 2.0 ** -int(torch.frexp(first).exponent) if first > 0 else 1.0
+    """`unit_size` of a layer counted from its origin, from the ends of each unit's range: no copy of the layer."""
+    ends = [torch.stack(as_tensor(x[start : start + BLOCK]).aminmax(dim=0)) for start in range(0, len(x), BLOCK)]
+    return unit_size((torch.cat(ends).double() - origin).float())

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from otoscope.measures.accumulator import Accumulator
+from otoscope.measures.accumulator import MOST_FRAMES, Accumulator
 from otoscope.measures.blocks import Pair
 from otoscope.measures.checks import Array, Utterances, by_utterance, check_views
+from otoscope.measures.chunk import TILE
 from otoscope.measures.coordinates import Coordinates
-from otoscope.measures.gram import gram_moments
+from otoscope.measures.gram import BLOCK, gram_moments
 from otoscope.measures.moments import Moments
 
 __all__ = ["GRAM_MEASURES", "Path", "choose", "moments_for"]
@@ -19,7 +20,6 @@ GRAM_MEASURES = frozenset({"cka", "cka-biased", "cka-debiased", "cka-partial"})
 """The measures that inner products of Gram matrices suffice for."""
 
 REDUCTION = 2.5  # a multiply-add in layers × layers products of tiles costs this many of a wide product's
-CHUNK = 8192  # frames at most that are held beside the sums
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +57,11 @@ def choose(frames: int, widths: Mapping[str, int], pairs: Sequence[Pair], measur
     numbers = sum(widths[x] * widths[y] for x, y in both.values())
     turning = frames * sum(p * p for p in widths.values())
     total, layers = sum(widths.values()), len(widths)
-    covariance = Path("covariance", frames * numbers + turning, 8 * numbers + 4 * min(frames, CHUNK) * total, "")
+    covariance = Path("covariance", frames * numbers + turning, 8 * numbers + 4 * min(frames, MOST_FRAMES) * total, "")
     others = sorted(set(measures) - GRAM_MEASURES)
     if others:
         return _because(covariance, f"{others[0]} needs the covariances")
-    tiles = 4 * (layers * 384 * 384 + 2 * 1536 * total)
+    tiles = 4 * (layers * TILE**2 + 2 * BLOCK * total)
     gram = Path("gram", frames**2 * (total + REDUCTION * layers**2) / 2, tiles, "")
     ratio = covariance.multiply_adds / gram.multiply_adds
     if ratio > 1:
