@@ -86,3 +86,16 @@ def test_a_constant_layer_is_named():
     views = {**layers(torch.float32), "dead": torch.full((FRAMES, 5), 3.0)}
     with pytest.raises(MeasureError, match="layer 'dead' is constant"):
         registry.get("cka").compute(from_gram(views, LENGTHS), "a", "dead")
+
+
+def test_frames_that_are_silent_at_first():
+    """A layer's size is that of all its frames: fourth powers of what comes later stay within float32."""
+    z = normal(FRAMES, 30).float()
+    views = {"a": z.clone(), "b": z + normal(FRAMES, 30, seed=1).float()}
+    for x in views.values():
+        x[:400] *= 1e-3
+        x[400:] *= 1e12
+    expected = reference.cka(*(x.double() for x in views.values()), estimator="biased")
+    assert registry.get("cka-biased").compute(from_gram(views, None), "a", "b").value == pytest.approx(
+        expected, abs=2e-6
+    )
