@@ -20,6 +20,16 @@ def test_level_is_what_independent_layers_read(p, q, n):
     assert np.mean(values) == pytest.approx(mean_correlation(p, q, n), abs=0.007)
 
 
+@pytest.mark.parametrize(("p", "q", "n"), [(4, 4, 6), (4, 4, 8), (20, 20, 30), (30, 10, 35), (1, 5, 7)])
+def test_level_with_fewer_frames_than_units_of_both(p, q, n):
+    """Effective sizes may be that few: the cosines between two random subspaces that must share directions."""
+    random, values = np.random.default_rng(0), []
+    for _ in range(400):
+        x, y = (np.linalg.qr(z - z.mean(0))[0] for z in (random.normal(size=(n, p)), random.normal(size=(n, q))))
+        values.append(np.linalg.svd(x.T @ y, compute_uv=False).mean())
+    assert np.mean(values) == pytest.approx(mean_correlation(p, q, n), abs=0.007)
+
+
 @pytest.mark.parametrize("measure", [cca, pwcca, svcca])
 def test_results_carry_it(measure):
     found = [measure(normal(300, 20, seed=2 * k) * 3, normal(300, 8, seed=2 * k + 1)) for k in range(40)]
@@ -60,3 +70,4 @@ def test_effective_numbers_of_frames_need_not_be_whole():
     assert levels == sorted(levels, reverse=True)
     assert levels[1] - levels[3] == pytest.approx(0.75 * (levels[0] - levels[3]), rel=0.02)
     assert mean_correlation(8, 5, 8.9) == 1
+    assert mean_correlation(4, 4, 5.001) == pytest.approx(1, abs=1e-3)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from otoscope.measures.matmul import fast_float32
 from otoscope.measures.moments import Moments
 from otoscope.measures.spectrum import Spectrum, spectrum, whitened_cross
 from otoscope.measures.svd import left_svd
@@ -75,6 +76,7 @@ def _decompose(moments: Moments, x: str, y: str) -> Canonical:
 def _other(T: Tensor, U: Tensor, correlations: Tensor) -> Tensor:
     """V from U = T V diag(1/ρ); decomposed anew where some ρ are too small to divide by."""
     if bool(correlations[-1] > STEADY):
-        return (T.T @ U) / correlations
+        with fast_float32():
+            return (T.T @ U.to(T)) / correlations
     V: Tensor = torch.linalg.svd(T, full_matrices=False)[2].T
     return V

@@ -12,6 +12,7 @@ from torch import Tensor
 from otoscope.measures.blocks import Pair
 from otoscope.measures.checks import Array, as_tensor, exact_mean, resolution
 from otoscope.measures.matmul import fast_float32
+from otoscope.measures.svd import eigh
 
 __all__ = ["FLOAT32", "Coordinates", "eigenvectors", "float32_pays", "principal_axes", "unit_size"]
 
@@ -67,8 +68,7 @@ def principal_axes(x: Tensor) -> Tensor:
 
 def eigenvectors(covariance: Tensor) -> Tensor:
     """Principal axes of a float64 covariance, rounded to what float32 can turn by."""
-    axes: Tensor = torch.linalg.eigh((covariance + covariance.T) / 2)[1]
-    return axes.float().double()
+    return eigh((covariance + covariance.T) / 2)[1].float().double()
 
 
 def unit_size(x: Tensor) -> float:

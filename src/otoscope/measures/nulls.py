@@ -12,7 +12,7 @@ __all__ = ["mean_correlation", "permuted_cka"]
 
 
 @lru_cache(maxsize=4096)
-def mean_correlation(p: int, q: int, frames: float) -> float:
+def mean_correlation(p: float, q: float, frames: float) -> float:
     """The expected mean canonical correlation of independent Gaussian layers of ranks p and q.
 
     Formula: ∫ √λ f(λ) dλ, f the limiting density of the squared correlations (Wachter 1980),
@@ -27,12 +27,16 @@ def mean_correlation(p: int, q: int, frames: float) -> float:
     (p, q), n = sorted((p, q)), frames - 1
     if q >= n:
         return 1.0
+    if p + q > n:
+        # p + q − n directions coincide; the others lie as those that the two layers leave free, n − q and n − p.
+        free = n - q
+        return (p - free + free * mean_correlation(free, n - p, frames)) / p
     # The limiting law reads up to 0.01 high at small ranks. The excess is known at rank 1 and falls about as 1/√p.
     gap = q - p + 1
     return _limit(p / n, q / n) + (_rank_one(gap, n) - _limit(1 / n, gap / n)) / math.sqrt(p)
 
 
-def _rank_one(q: int, n: float) -> float:
+def _rank_one(q: float, n: float) -> float:
     """E[R] where R² ~ Beta(q/2, (n − q)/2)."""
     gamma = math.lgamma
     return math.exp(gamma((q + 1) / 2) - gamma(q / 2) + gamma(n / 2) - gamma((n + 1) / 2))

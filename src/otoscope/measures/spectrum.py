@@ -9,6 +9,7 @@ import torch
 from otoscope.errors import MeasureError
 from otoscope.measures.matmul import fast_float32
 from otoscope.measures.moments import Moments
+from otoscope.measures.svd import eigh
 
 __all__ = ["Spectrum", "check_varies", "spectrum", "whitened_cross", "whitener"]
 
@@ -74,7 +75,7 @@ def _decompose(moments: Moments, name: str, standardised: bool) -> Spectrum:
     scale = torch.where(alive, scale, 1)
     noise = (block.storage + arithmetic * (variance if standardised else variance.max())) / scale**2
     covariance = covariance * torch.outer(alive / scale, alive / scale)
-    values, vectors = torch.linalg.eigh((covariance + covariance.T) / 2)
+    values, vectors = eigh((covariance + covariance.T) / 2)
     values, vectors = values.flip(0), vectors.flip(1)
     keep = (values > 4 * len(values) * EPS * values[0]) & (values > noise @ vectors**2)
     if not bool(keep.any()):
@@ -92,7 +93,7 @@ def check_varies(moments: Moments, name: str) -> None:
 def whitened_cross(moments: Moments, x: str, y: str, X: Spectrum, Y: Spectrum, kx: int, ky: int) -> torch.Tensor:
     """Λ_x^(-1/2) V_xᵀ X̃ᵀỸ V_y Λ_y^(-1/2) in the leading kx × ky directions.
 
-    Its singular values are the canonical correlations of these.
+    Its singular values are the canonical correlations of these. Float32 where the activations were summed in it.
     """
     if moments.axes[x] is not None and moments.axes[y] is not None:
         # Along nearly principal axes, scaled to unit variance, all numbers are about 1 and float32 is good enough.
@@ -100,7 +101,7 @@ def whitened_cross(moments: Moments, x: str, y: str, X: Spectrum, Y: Spectrum, k
         if left is not None and right is not None:
             cross = moments.cached_pair(x, y, "scaled", lambda: _scaled_cross(moments, x, y))
             with fast_float32():
-                return (left.T @ cross @ right).double()
+                return left.T @ cross @ right
     return whitener(moments, x, X, kx).T @ moments.centred(x, y).cross @ whitener(moments, y, Y, ky)
 
 

@@ -130,10 +130,7 @@ def effective_null(x: Array, y: Array, *, utterances: Utterances, measure: str =
     kept = [rank if measure == "svcca" else None for rank in ranks]
     rhos = [_autocorrelation(samples, moments, name, k) for name, k in zip(("x", "y"), kept, strict=True)]
     size = _size(samples, rhos).effective
-    if size - 1 <= max(ranks):
-        null = 1.0
-    else:
-        null = max(ranks) / (size - 1) if measure == "cca-r2" else mean_correlation(*ranks, size)
+    null = min(1.0, max(ranks) / (size - 1)) if measure == "cca-r2" else mean_correlation(*ranks, size)
     return replace(result, null=null)
 
 
