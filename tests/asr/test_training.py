@@ -179,3 +179,30 @@ def test_a_run_that_lost_a_file_begins_anew_to_the_same_numbers(training, tmp_pa
     training.run()
     assert numbers(training.folder) == numbers(whole.folder)
     assert is_finished(training.folder)
+
+
+class Spy:
+    """Notes the mode and the weights that a watcher is shown, and draws random numbers of its own."""
+
+    def __init__(self):
+        self.seen = {}
+
+    def at_checkpoint(self, recogniser, step, total, row):
+        assert not recogniser.module.training
+        assert torch.is_inference_mode_enabled()
+        torch.rand(7)
+        recogniser.module.train()
+        self.seen[step] = total, row["dev_wer"], {k: v.clone() for k, v in recogniser.module.state_dict().items()}
+
+
+def test_a_watcher_sees_each_checkpoint_and_disturbs_nothing(training, tmp_path):
+    spy = Spy()
+    replace(training, folder=tmp_path / "watched", watchers=(spy, Spy())).run()
+    training.run()
+    rows = [row for row in read_log(training.folder) if row["kind"] == "checkpoint"]
+    assert [(s, t, w) for s, (t, w, _) in spy.seen.items()] == [(r["step"], r["total"], r["dev_wer"]) for r in rows]
+    last = spy.seen[rows[-1]["step"]][2]
+    for name, weight in weights(training.folder).items():
+        assert torch.equal(weight, last[name])
+    watched = [row for row in read_log(tmp_path / "watched") if row["kind"] == "checkpoint"]
+    assert all(row["watching_seconds"] >= 0 for row in watched)

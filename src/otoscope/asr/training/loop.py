@@ -25,11 +25,12 @@ from otoscope.asr.scoring import ErrorRates, score
 from otoscope.asr.settings import expect, is_number, is_whole
 from otoscope.asr.store import FeatureStore, pad
 from otoscope.asr.tokens import BLANK, CharacterTokens
+from otoscope.asr.training.watcher import Watcher
 from otoscope.corpora import ctc_frames
 from otoscope.errors import TrainingError
 from otoscope.files import save_tensors, write_text
 
-__all__ = ["Training", "TrainingConfig", "evaluate", "is_finished", "read_log"]
+__all__ = ["Training", "TrainingConfig", "ctc_loss", "evaluate", "is_finished", "read_log"]
 
 STATE_EVERY_SECONDS = 60.0
 """How much training a kill can cost. When the state is saved does not change the numbers."""
@@ -123,6 +124,7 @@ class Training:
     dev_texts: Mapping[str, str]
     config: TrainingConfig
     seed: int = 0
+    watchers: Sequence[Watcher] = ()
 
     def run(self) -> None:
         """Trains to the end, from where an earlier run in this folder stopped.
@@ -242,18 +244,27 @@ class Training:
         recogniser.step = step
         recogniser.save(self.folder / "checkpoints" / f"step-{step:06d}.safetensors")
         rates, loss, _ = evaluate(recogniser, self.store, self.dev_texts)
-        write(
-            {
-                "kind": "checkpoint",
-                "step": step,
-                "total": total,
-                "epoch": round(epoch, 3),
-                "dev_loss": round(loss, 5),
-                "dev_wer": rates.wer,
-                "dev_cer": rates.cer,
-                "seconds": round(time.monotonic() - started, 3),
-            }
-        )
+        row = {
+            "kind": "checkpoint",
+            "step": step,
+            "total": total,
+            "epoch": round(epoch, 3),
+            "dev_loss": round(loss, 5),
+            "dev_wer": rates.wer,
+            "dev_cer": rates.cer,
+            "seconds": round(time.monotonic() - started, 3),
+        }
+        if self.watchers:
+            row["watching_seconds"] = self._watch(recogniser, step, total, row)
+        write(row)
+
+    @torch.inference_mode()
+    def _watch(self, recogniser: ReferenceRecogniser, step: int, total: int, row: Mapping[str, Any]) -> float:
+        started = time.monotonic()
+        for watcher in self.watchers:
+            recogniser.module.eval()
+            watcher.at_checkpoint(recogniser, step, total, row)
+        return round(time.monotonic() - started, 3)
 
     def _save_state(
         self, recogniser: ReferenceRecogniser, optimiser: torch.optim.AdamW, step: int, seconds: float
