@@ -1,13 +1,17 @@
-"""Characters as output tokens, with the CTC blank."""
+"""Characters as output tokens."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
-__all__ = ["BLANK", "CharacterTokens"]
+from otoscope.asr.tokens.base import BLANK
 
-BLANK = 0
+__all__ = ["CharacterTokens"]
+
+BLANK_SYMBOL = "<blank>"
+SPACE_SYMBOL = "<space>"
 
 
 @dataclass(frozen=True)
@@ -21,12 +25,24 @@ class CharacterTokens:
     'NO'
     """
 
+    kind: ClassVar[str] = "characters"
+
     characters: tuple[str, ...]
 
     @classmethod
     def of(cls, texts: Iterable[str]) -> CharacterTokens:
         """The alphabet of these texts, in code-point order (a space comes first where there is one)."""
         return cls(tuple(sorted(set().union(*map(set, texts)))))
+
+    @classmethod
+    def from_dict(cls, saved: Mapping[str, Any]) -> CharacterTokens:
+        """The tokens that `to_dict` described."""
+        return cls(tuple(saved["characters"]))
+
+    @property
+    def separator(self) -> int | None:
+        """The index of the space; None where no text has one."""
+        return self.characters.index(" ") + 1 if " " in self.characters else None
 
     def __len__(self) -> int:
         return len(self.characters) + 1
@@ -39,3 +55,14 @@ class CharacterTokens:
     def decode(self, indices: Sequence[int]) -> str:
         """The text of token indices, blanks left out."""
         return "".join(self.characters[i - 1] for i in indices if i != BLANK)
+
+    def symbol(self, index: int) -> str:
+        """The character itself; `<space>` and `<blank>` for those that cannot be seen."""
+        if index == BLANK:
+            return BLANK_SYMBOL
+        character = self.characters[index - 1]
+        return SPACE_SYMBOL if character.isspace() else character
+
+    def to_dict(self) -> dict[str, Any]:
+        """What a checkpoint stores."""
+        return {"kind": self.kind, "characters": list(self.characters)}
