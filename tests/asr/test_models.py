@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from otoscope.asr import ARCHITECTURES, PRESETS, STRIDE, CharacterTokens, ReferenceRecogniser, pad
+from otoscope.asr import ARCHITECTURES, STRIDE, CharacterTokens, ReferenceRecogniser, pad
 from otoscope.asr.models.lstm import Block, Lstm, LstmConfig
 
 TOKENS = CharacterTokens.of(["A B C"])
@@ -14,7 +14,7 @@ TOKENS = CharacterTokens.of(["A B C"])
 @pytest.fixture(params=sorted(ARCHITECTURES))
 def recogniser(request):
     torch.manual_seed(0)
-    recogniser = ReferenceRecogniser(PRESETS[request.param]["small"].model, TOKENS)
+    recogniser = ReferenceRecogniser(ARCHITECTURES[request.param].config(blocks=3, units=48), TOKENS)
     recogniser.module.eval()
     return recogniser
 

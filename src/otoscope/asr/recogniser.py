@@ -9,11 +9,22 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from torch import Tensor, nn
+from torch import Tensor
 
 from otoscope.asr.decoding import greedy
 from otoscope.asr.features import FRAME_SHIFT_SECONDS, MEL_BINS
-from otoscope.asr.models import ARCHITECTURES, STRIDE, ModelConfig, architecture, sizes
+from otoscope.asr.models import (
+    ARCHITECTURES,
+    DECODERS,
+    STRIDE,
+    DecoderConfig,
+    Encoded,
+    ModelConfig,
+    Network,
+    architecture,
+    decoder_name,
+    sizes,
+)
 from otoscope.asr.store import pad
 from otoscope.asr.tokens import CharacterTokens
 from otoscope.capture.types import Layer
@@ -29,20 +40,26 @@ KEY = "recogniser"
 
 
 class ReferenceRecogniser:
-    """A CNN, LSTM or Transformer with its tokens; `frame_shift` is that of the log-mel features, 10 ms."""
+    """A CNN, LSTM, Transformer or Conformer with its tokens and, where it has one, an attention decoder.
+
+    `frame_shift` is that of the log-mel features, 10 ms.
+    """
 
     frame_shift = FRAME_SHIFT_SECONDS
 
-    def __init__(self, config: ModelConfig, tokens: CharacterTokens, *, step: int = 0) -> None:
+    def __init__(
+        self, config: ModelConfig, tokens: CharacterTokens, *, decoder: DecoderConfig | None = None, step: int = 0
+    ) -> None:
         """Fresh weights from torch's global generator."""
         self.config = config
+        self.decoder = decoder
         self.tokens = tokens
         self.step = step
         self.architecture = architecture(config)
-        self._module = ARCHITECTURES[self.architecture].build(MEL_BINS, len(tokens), config)
+        self._module = ARCHITECTURES[self.architecture].build(MEL_BINS, len(tokens), config, decoder)
 
     @property
-    def module(self) -> nn.Module:
+    def module(self) -> Network:
         """The network."""
         return self._module
 
@@ -52,9 +69,13 @@ class ReferenceRecogniser:
         return sum(p.numel() for p in self._module.parameters())
 
     def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Padded features (batch, frames, bins) and lengths to log-probabilities and their lengths."""
+        """Padded features (batch, frames, bins) and lengths to CTC log-probabilities and their lengths."""
         log_probs, out_lengths = self._module(features, lengths)
         return log_probs, out_lengths
+
+    def encode(self, features: Tensor, lengths: Tensor) -> Encoded:
+        """Padded features (batch, frames, bins) and lengths to hidden frames, which a decoder attends to."""
+        return self._module.encode(features, lengths)
 
     @torch.inference_mode()
     def transcribe(self, features: Sequence[Tensor]) -> list[str]:
@@ -63,10 +84,13 @@ class ReferenceRecogniser:
         return greedy(*self.forward(*pad(features)), self.tokens)
 
     def layers(self) -> list[Layer]:
-        """The input convolutions and every block, from input to output."""
+        """The front end and every block of the encoder, from input to output.
+
+        A decoder's layers have no place here: they run over tokens, and cannot be laid beside frames.
+        """
         stride = STRIDE * self.frame_shift
         time_axis = ARCHITECTURES[self.architecture].time_axis
-        units = self.config.units * (2 if self.architecture == "lstm" else 1)
+        units = self._module.width
         names = [name for name, _ in self._module.named_modules() if name.rpartition(".")[0] == "blocks"]
         first = Layer("subsample", self.config.units, stride, 1, "convolution")
         return [first] + [Layer(name, units, stride, time_axis, self.architecture) for name in names]
@@ -77,6 +101,7 @@ class ReferenceRecogniser:
             "format": FORMAT,
             "architecture": self.architecture,
             "config": sizes(self.config),
+            "decoder": None if self.decoder is None else [decoder_name(self.decoder), sizes(self.decoder)],
             "tokens": self.tokens.characters,
             "step": self.step,
         }
@@ -97,8 +122,10 @@ class ReferenceRecogniser:
                 f"format {about.get('format')!r}, expected {FORMAT!r}"
             )
         config = ARCHITECTURES[about["architecture"]].config(**about["config"])
+        kind, settings = about.get("decoder") or (None, {})  # checkpoints of the first version do not speak of one
+        decoder = None if kind is None else DECODERS[kind].config(**settings)
         with torch.random.fork_rng():  # building draws weights that are replaced at once: leave the generator alone
-            recogniser = cls(config, CharacterTokens(tuple(about["tokens"])), step=about["step"])
+            recogniser = cls(config, CharacterTokens(tuple(about["tokens"])), decoder=decoder, step=about["step"])
         recogniser.module.load_state_dict(weights)
         recogniser.module.eval()
         return recogniser

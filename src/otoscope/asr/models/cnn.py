@@ -1,4 +1,4 @@
-"""A residual one-dimensional CNN, in the line of wav2letter and Jasper (Collobert 2016, Li 2019)."""
+"""A residual one-dimensional CNN, as wav2letter, Jasper and QuartzNet are (Collobert 2016, Li 2019, Kriman 2020)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from otoscope.asr.models.common import Subsample, check_sizes, frame_mask
+from otoscope.asr.models.common import check_sizes, frame_mask
+from otoscope.asr.models.front_end import check_front_end, front_end
+from otoscope.asr.models.network import Encoded, Network
 from otoscope.asr.settings import expect
 
 __all__ = ["Cnn", "CnnConfig"]
@@ -14,17 +16,26 @@ __all__ = ["Cnn", "CnnConfig"]
 
 @dataclass(frozen=True)
 class CnnConfig:
-    """Sizes of the CNN: `blocks` residual convolutions of `units` channels over `kernel` frames of 40 ms."""
+    """Sizes of the CNN: `blocks` residual convolutions of `units` channels over `kernel` frames of 40 ms.
+
+    `separable` convolves each channel by itself and mixes the channels after, as QuartzNet does: about `kernel` times
+    fewer weights.
+    """
 
     blocks: int = 8
     units: int = 256
     kernel: int = 11
     dropout: float = 0.15
+    separable: bool = False
+    front_end: str = "conv1d"
+    front_end_channels: int = 64
 
     def __post_init__(self) -> None:
         check_sizes(blocks=self.blocks, units=self.units, kernel=self.kernel, dropout=self.dropout)
         # An even kernel has no middle frame: input and output of a block would differ in length.
         expect(self.kernel % 2 == 1, "kernel", self.kernel, "an odd number of frames")
+        expect(isinstance(self.separable, bool), "separable", self.separable, "true or false")
+        check_front_end(self.front_end, self.front_end_channels)
 
 
 class Block(nn.Module):
@@ -32,8 +43,14 @@ class Block(nn.Module):
 
     def __init__(self, config: CnnConfig) -> None:
         super().__init__()
-        self.norm = nn.LayerNorm(config.units)
-        self.convolution = nn.Conv1d(config.units, config.units, config.kernel, padding=config.kernel // 2)
+        units, kernel = config.units, config.kernel
+        self.norm = nn.LayerNorm(units)
+        self.convolution: nn.Module
+        if config.separable:
+            depthwise = nn.Conv1d(units, units, kernel, padding=kernel // 2, groups=units)
+            self.convolution = nn.Sequential(depthwise, nn.Conv1d(units, units, 1))
+        else:
+            self.convolution = nn.Conv1d(units, units, kernel, padding=kernel // 2)
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
@@ -44,27 +61,22 @@ class Block(nn.Module):
         return x
 
 
-class Cnn(nn.Module):
-    """Strided input convolutions, residual blocks, a linear output over tokens.
-
-    `blocks.<i>` put out (batch, channels, frames).
-    """
+class Cnn(Network):
+    """A front end and residual blocks. `blocks.<i>` put out (batch, channels, frames)."""
 
     def __init__(self, bins: int, tokens: int, config: CnnConfig) -> None:
         """`bins` features in, `tokens` log-probabilities out."""
-        super().__init__()
-        self.subsample = Subsample(bins, config.units)
+        super().__init__(config.units, tokens)
+        self.subsample = front_end(config.front_end, bins, config.units, config.front_end_channels)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.blocks))
         self.norm = nn.LayerNorm(config.units)
         self.dropout = nn.Dropout(config.dropout)
-        self.output = nn.Linear(config.units, tokens)
 
-    def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Padded features (batch, frames, bins), lengths to log-probabilities (batch, frames / 4, tokens), lengths."""
+    def encode(self, features: Tensor, lengths: Tensor) -> Encoded:
+        """Padded features (batch, frames, bins) and lengths to hidden frames."""
         x, lengths = self.subsample(features, lengths)
         x = x.transpose(1, 2)
         mask = frame_mask(lengths, x.shape[2])[:, None]
         for block in self.blocks:
             x = block(x, mask)
-        x = self.dropout(self.norm(x.transpose(1, 2)))
-        return self.output(x).log_softmax(dim=-1), lengths
+        return Encoded(self.dropout(self.norm(x.transpose(1, 2))), lengths)
