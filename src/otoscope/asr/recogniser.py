@@ -26,7 +26,7 @@ from otoscope.asr.models import (
     sizes,
 )
 from otoscope.asr.store import pad
-from otoscope.asr.tokens import CharacterTokens
+from otoscope.asr.tokens import Tokens, tokens_from
 from otoscope.capture.types import Layer
 from otoscope.errors import TrainingError
 from otoscope.files import save_tensors
@@ -48,7 +48,7 @@ class ReferenceRecogniser:
     frame_shift = FRAME_SHIFT_SECONDS
 
     def __init__(
-        self, config: ModelConfig, tokens: CharacterTokens, *, decoder: DecoderConfig | None = None, step: int = 0
+        self, config: ModelConfig, tokens: Tokens, *, decoder: DecoderConfig | None = None, step: int = 0
     ) -> None:
         """Fresh weights from torch's global generator."""
         self.config = config
@@ -102,7 +102,7 @@ class ReferenceRecogniser:
             "architecture": self.architecture,
             "config": sizes(self.config),
             "decoder": None if self.decoder is None else [decoder_name(self.decoder), sizes(self.decoder)],
-            "tokens": self.tokens.characters,
+            "tokens": self.tokens.to_dict(),
             "step": self.step,
         }
         save_tensors(path, {k: v.contiguous() for k, v in self._module.state_dict().items()}, {KEY: json.dumps(about)})
@@ -125,7 +125,7 @@ class ReferenceRecogniser:
         kind, settings = about.get("decoder") or (None, {})  # checkpoints of the first version do not speak of one
         decoder = None if kind is None else DECODERS[kind].config(**settings)
         with torch.random.fork_rng():  # building draws weights that are replaced at once: leave the generator alone
-            recogniser = cls(config, CharacterTokens(tuple(about["tokens"])), decoder=decoder, step=about["step"])
+            recogniser = cls(config, tokens_from(about["tokens"]), decoder=decoder, step=about["step"])
         recogniser.module.load_state_dict(weights)
         recogniser.module.eval()
         return recogniser
