@@ -7,6 +7,8 @@ import torch
 from safetensors import safe_open
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from otoscope import TrainingError
 from otoscope.asr import ARCHITECTURES, STRIDE, ReferenceRecogniser, pad
@@ -155,6 +157,32 @@ def test_bfloat16_gives_about_the_same(recogniser):
     assert rough.dtype == torch.float32
     for i, n in enumerate(lengths.tolist()):
         torch.testing.assert_close(rough[i, :n], exact[i, :n], atol=0.1, rtol=0)
+
+
+class OneDevice(TorchDispatchMode):
+    """Refuses operations on tensors of two devices, as a GPU would."""
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        tensors = [x for x in tree_leaves((args, kwargs)) if isinstance(x, torch.Tensor) and x.dim()]
+        assert len({x.device for x in tensors}) <= 1, function
+        return function(*args, **(kwargs or {}))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("decoder", sorted(DECODERS))
+def test_everything_is_made_on_the_device_of_the_input(recogniser, decoder):
+    elsewhere = torch.device("meta")
+    recogniser = ReferenceRecogniser(recogniser.config, TOKENS, decoder=DECODERS[decoder])
+    recogniser.module.to(elsewhere)
+    prefix = torch.zeros(2, 4, dtype=torch.long, device=elsewhere)
+    features, lengths = (x.to(elsewhere) for x in pad(utterances(60, 40)))
+    with OneDevice():
+        encoded = recogniser.encode(features, lengths)
+        log_probs = recogniser.module.decoder(encoded.hidden, encoded.lengths, prefix)
+        state = recogniser.module.decoder.start(encoded.hidden, encoded.lengths)
+        step, _ = recogniser.module.decoder.step(state, prefix[:, 0])
+    for made in (recogniser.module.ctc(encoded.hidden), log_probs, step, encoded.lengths, *encoded.intermediate):
+        assert made.device == elsewhere
 
 
 def test_the_lstm_block_is_a_packed_bidirectional_lstm():
