@@ -49,4 +49,4 @@ def compute(moments: Moments, x: str, y: str) -> Similarity:
     return from_cosine("bures", aligned_cosine(moments, x, y), moments, x, y)
 
 
-register(Measure("bures", compute, needs="2 frames"))
+register(Measure("bures", compute, needs="2 frames", rough=True))

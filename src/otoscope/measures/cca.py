@@ -95,5 +95,6 @@ register(
         compute,
         needs="more frames than r_x + r_y, the ranks of the two layers",
         invariance=("invertible", "invertible"),
+        rough=True,
     )
 )

@@ -151,6 +151,12 @@ def _check_amount(moments: Moments, estimator: Estimator) -> None:
         )
 
 
-register(Measure("cka", compute, needs="4 frames; 2 utterances where utterances are given"))
-register(Measure("cka-debiased", partial(compute, estimator="debiased", measure="cka-debiased"), needs="4 frames"))
-register(Measure("cka-biased", partial(compute, estimator="biased", measure="cka-biased"), needs="2 frames"))
+register(Measure("cka", compute, needs="4 frames; 2 utterances where utterances are given", inner=True))
+register(
+    Measure(
+        "cka-debiased", partial(compute, estimator="debiased", measure="cka-debiased"), needs="4 frames", inner=True
+    )
+)
+register(
+    Measure("cka-biased", partial(compute, estimator="biased", measure="cka-biased"), needs="2 frames", inner=True)
+)

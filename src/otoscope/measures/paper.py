@@ -119,5 +119,5 @@ def _folded(mean: float, deviation: float) -> float:
 compute_cca = partial(_compute, measure="paper-cca")
 compute_cka = partial(_compute, measure="paper-cka")
 
-for _name, _of in (("paper-cca", compute_cca), ("paper-cka", compute_cka)):
-    register(Measure(_name, _of, needs="2 frames; layers of one width", invariance=("scale", "scale")))
+for _name, _of, _rough in (("paper-cca", compute_cca, True), ("paper-cka", compute_cka, False)):
+    register(Measure(_name, _of, needs="2 frames; layers of one width", invariance=("scale", "scale"), rough=_rough))

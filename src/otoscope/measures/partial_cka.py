@@ -104,4 +104,4 @@ def _left(moments: Moments, name: str, given: str, along: float, estimator: Esti
     return left
 
 
-register(Measure("cka-partial", compute, needs="a layer named 'input'; else as cka", given="input"))
+register(Measure("cka-partial", compute, needs="a layer named 'input'; else as cka", given="input", inner=True))

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from otoscope.measures import registry
 from otoscope.measures.accumulator import MOST_FRAMES, Accumulator
 from otoscope.measures.blocks import Pair
 from otoscope.measures.checks import Array, Utterances, by_utterance, check_views
@@ -14,10 +15,7 @@ from otoscope.measures.coordinates import Coordinates
 from otoscope.measures.gram import BLOCK, gram_moments
 from otoscope.measures.moments import Moments
 
-__all__ = ["GRAM_MEASURES", "Path", "choose", "moments_for"]
-
-GRAM_MEASURES = frozenset({"cka", "cka-biased", "cka-debiased", "cka-partial"})
-"""The measures that inner products of Gram matrices suffice for."""
+__all__ = ["Path", "choose", "moments_for"]
 
 REDUCTION = 2.5  # a multiply-add in layers × layers products of tiles costs this many of a wide product's
 
@@ -58,7 +56,7 @@ def choose(frames: int, widths: Mapping[str, int], pairs: Sequence[Pair], measur
     turning = frames * sum(p * p for p in widths.values())
     total, layers = sum(widths.values()), len(widths)
     covariance = Path("covariance", frames * numbers + turning, 8 * numbers + 4 * min(frames, MOST_FRAMES) * total, "")
-    others = sorted(set(measures) - GRAM_MEASURES)
+    others = sorted(name for name in measures if not registry.get(name).inner)
     if others:
         return _because(covariance, f"{others[0]} needs the covariances")
     tiles = 4 * (layers * TILE**2 + 2 * BLOCK * total)
@@ -85,7 +83,7 @@ def moments_for(
     frames, widths = check_views(views), {name: x.shape[1] for name, x in views.items()}
     if choose(frames, widths, pairs, measures).name == "gram":
         return gram_moments(views, utterances=utterances, pairs=pairs)
-    if not set(measures) <= GRAM_MEASURES:
+    if not all(registry.get(name).inner for name in measures):
         return Moments.of(views, utterances=utterances, pairs=pairs, mergeable=False)
     views, lengths = by_utterance(views, utterances)
     total = Accumulator(

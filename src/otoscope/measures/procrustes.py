@@ -84,4 +84,4 @@ def from_cosine(measure: str, value: float, moments: Moments, x: str, y: str) ->
     )
 
 
-register(Measure("procrustes", compute, needs="2 frames", distance=True))
+register(Measure("procrustes", compute, needs="2 frames", distance=True, rough=True))

@@ -112,5 +112,6 @@ register(
         symmetric=False,
         needs="more frames than r_x + r_y, the ranks of the two layers",
         invariance=("permutation", "invertible"),
+        rough=True,
     )
 )

@@ -35,6 +35,10 @@ class Measure:
         source: "moments" for what follows from one pass over any amount of speech, "samples" for what needs the
             frames themselves.
         given: a third layer that it takes besides the two, by name.
+        inner: whether `Moments.inner` of its pairs is all it takes, and no covariances.
+        rough: whether it is built on singular values themselves, not on their squares. A singular value that is truly
+            0 is estimated as about 1/√n, so its bias falls only as 1/√n where layers share nothing in some directions,
+            and as 1/n where they share something in all; data do not tell which.
     """
 
     name: str
@@ -45,6 +49,8 @@ class Measure:
     distance: bool = False
     source: Literal["moments", "samples"] = "moments"
     given: str | None = None
+    inner: bool = False
+    rough: bool = False
 
 
 _measures: dict[str, Measure] = {}

@@ -80,4 +80,4 @@ def compute(moments: Moments, x: str, y: str, *, kappa: float = 0.1) -> Similari
     )
 
 
-register(Measure("cca-ridge", compute, needs="2 frames; more frames than r_x + r_y to mean much"))
+register(Measure("cca-ridge", compute, needs="2 frames; more frames than r_x + r_y to mean much", rough=True))

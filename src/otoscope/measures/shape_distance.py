@@ -51,4 +51,4 @@ def compute(moments: Moments, x: str, y: str) -> Similarity:
     return from_cosine("shape-distance", angle, moments, x, y)
 
 
-register(Measure("shape-distance", compute, needs="2 frames", distance=True))
+register(Measure("shape-distance", compute, needs="2 frames", distance=True, rough=True))

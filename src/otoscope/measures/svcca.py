@@ -69,4 +69,6 @@ def compute(moments: Moments, x: str, y: str, *, variance: float = 0.99) -> Simi
     )
 
 
-register(Measure("svcca", compute, needs="more frames than k_x + k_y, the components kept of the two layers"))
+register(
+    Measure("svcca", compute, needs="more frames than k_x + k_y, the components kept of the two layers", rough=True)
+)

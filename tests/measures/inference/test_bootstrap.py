@@ -32,7 +32,7 @@ def copies(lengths, weights):
 @pytest.mark.parametrize("weights", WEIGHTS)
 def test_what_copies_count(weights):
     views, lengths = speech(10)
-    drawn = Resampler(BlockMoments.of(views, utterances=lengths, blocks=5)).moments(weights)
+    drawn = Resampler(BlockMoments.of(views, utterances=lengths, blocks=5).parts).moments(weights)
     rows, utterance, block, copy = copies(lengths, weights)
     x, y = views["x"][rows], views["y"][rows]
     assert drawn.frames == len(rows)
@@ -60,7 +60,7 @@ def test_blocks_counted_apart_are_brought_together():
         parts.append(total.take())
     both, whole = parts[0] + parts[1], BlockMoments.of(views, utterances=lengths, blocks=5)
     for weights in WEIGHTS:
-        ours, theirs = Resampler(both).moments(weights), Resampler(whole).moments(weights)
+        ours, theirs = Resampler(both.parts).moments(weights), Resampler(whole.parts).moments(weights)
         for name in ("cka", "cka-debiased", "cca"):
             assert get(name).compute(ours, "x", "y").value == pytest.approx(
                 get(name).compute(theirs, "x", "y").value, abs=1e-10
@@ -72,7 +72,7 @@ def test_unrelated_layers_stay_centred_at_zero():
     values = []
     for seed in range(10):
         views, lengths = speech(20, seed=seed, strength=0.0, phi=0.9)
-        draw, kept = np.random.default_rng(seed), Resampler(BlockMoments.of(views, utterances=lengths))
+        draw, kept = np.random.default_rng(seed), Resampler(BlockMoments.of(views, utterances=lengths).parts)
         for _ in range(20):
             weights = np.bincount(draw.integers(0, 20, 20), minlength=20).tolist()
             values.append(get("cka").compute(kept.moments(weights), "x", "y").value)

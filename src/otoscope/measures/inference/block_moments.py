@@ -10,6 +10,7 @@ from otoscope.errors import MeasureError
 from otoscope.measures.checks import Array, Utterances, check_views
 from otoscope.measures.inference.combine import sum_of
 from otoscope.measures.inference.grouping import BLOCKS, Label, place
+from otoscope.measures.inference.resample import Resampler
 from otoscope.measures.moments import Moments, Pair
 
 __all__ = ["BlockMoments"]
@@ -145,7 +146,16 @@ class BlockMoments:
 
     def only(self, chosen: Sequence[int]) -> Moments:
         """The moments of some of `parts`."""
-        held = set(chosen)
-        if 2 * len(held) > len(self.parts) and "total" in self._cache:
-            return sum_of([self.total], [part for b, part in enumerate(self.parts) if b not in held])
-        return sum_of([self.parts[b] for b in chosen] or [self.blocks[0]])
+        return self.weighted([int(b in chosen) for b in range(len(self.parts))])
+
+    def weighted(self, weights: Sequence[int]) -> Moments:
+        """The moments of speech in which each of `parts` occurs so many times."""
+        parts = self.parts
+        if any(w > 1 for w in weights):
+            if "resampler" not in self._cache:
+                self._cache["resampler"] = Resampler(parts)
+            return self._cache["resampler"].moments(weights)  # type: ignore[no-any-return]
+        held = [part for part, w in zip(parts, weights, strict=True) if w]
+        if 2 * len(held) > len(parts) and "total" in self._cache:
+            return sum_of([self.total], [part for part, w in zip(parts, weights, strict=True) if not w])
+        return sum_of(held or [self.blocks[0]])

@@ -69,6 +69,10 @@ class BlockSamples:
         """All frames but those of one block."""
         return self.only([b for b in range(max(self.block_of) + 1) if b != part])
 
+    def weighted(self, weights: Sequence[int]) -> Samples:
+        """The frames of some blocks: of those whose weight is 1, none occurs more often."""
+        return self.only([b for b, w in enumerate(weights) if w])
+
     def only(self, chosen: Sequence[int]) -> Samples:
         """The frames of some blocks."""
         held = np.isin(self.block_of, chosen)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -14,6 +13,7 @@ from otoscope.measures.inference.block_moments import BlockMoments
 from otoscope.measures.inference.evaluate import (
     Key,
     Outcome,
+    Part,
     answered,
     asked,
     check_blocks_hold,
@@ -23,8 +23,7 @@ from otoscope.measures.inference.evaluate import (
 )
 from otoscope.measures.inference.halves import Halves, parts_of, split
 from otoscope.measures.inference.jackknife import interval
-from otoscope.measures.inference.resample import Resampler
-from otoscope.measures.inference.scales import PLAIN, ROUGH, Floats, scale_of
+from otoscope.measures.inference.scales import PLAIN, Floats, is_rough, scale_of
 from otoscope.measures.inference.student import check_level
 from otoscope.measures.registry import Measure
 from otoscope.measures.result import Similarity
@@ -44,7 +43,7 @@ def bootstrap(
     level: float = 0.95,
     resamples: int = RESAMPLES,
     seed: int = 0,
-    rough: Collection[str] = ROUGH,
+    rough: Collection[str] | None = None,
 ) -> Similarity:
     """A similarity with the interval that drawing blocks of speech with replacement gives.
 
@@ -66,7 +65,7 @@ def bootstrap(
         level: the share of studies whose interval is to cover the true value.
         resamples: how many collections are drawn, at least 50.
         seed: of the draws; the same seed gives the same interval.
-        rough: the names of measures whose bias may fall as slowly as 1/√n.
+        rough: the names of measures whose bias may fall as slowly as 1/√n; as `Measure.rough` says where not given.
 
     Returns:
         The similarity on all speech, with `low`, `high`, `level`, `standard_error` and `interval="bootstrap"`;
@@ -101,7 +100,7 @@ def bootstrap_all(
     level: float = 0.95,
     resamples: int = RESAMPLES,
     seed: int = 0,
-    rough: Collection[str] = ROUGH,
+    rough: Collection[str] | None = None,
 ) -> dict[Key, Outcome]:
     """`bootstrap` of many measures and pairs, each collection drawn once for all; arguments as there and for
     `jackknife_all`, and so is what comes back.
@@ -113,17 +112,18 @@ def bootstrap_all(
     chosen, splits, sizes = measures_of(blocks, measures), split(len(blocks.sizes)), blocks.sizes
     keys = asked(chosen, pairs)
     results = evaluate(blocks.total, chosen, keys.values())
-    halves = values_of(results, parts_of(blocks, splits), chosen)
-    drawn = values_of(results, _collections(blocks, resamples, seed), chosen)
+    halved, collections = parts_of(splits, sizes), _collections(len(sizes), resamples, seed)
+    values = values_of(results, blocks, [*halved, *collections], chosen)
     by_name = {m.name: m for m in chosen}
     for key, found in results.items():
         if not isinstance(found, Similarity):
             continue
-        scale = scale_of(by_name[key[0]], np.array([found.value, *halves[key], *drawn[key]]))
-        about = Halves.of(float(scale.to(np.array(found.value))), scale.to(halves[key]), splits, sizes)
-        error = _error(scale.to(drawn[key]), len(sizes))
-        low, high = interval(scale, found.value, about, error, len(sizes), level, rough=key[0] in rough)
-        natural = _error(PLAIN.to(drawn[key]), len(sizes))
+        halves, drawn, measure = values[key][: len(halved)], values[key][len(halved) :], by_name[key[0]]
+        scale = scale_of(measure, np.array([found.value, *values[key]]))
+        about = Halves.of(float(scale.to(np.array(found.value))), scale.to(halves), splits, sizes)
+        error = _error(scale.to(drawn), len(sizes))
+        low, high = interval(scale, found.value, about, error, len(sizes), level, rough=is_rough(measure, rough))
+        natural = _error(PLAIN.to(drawn), len(sizes))
         results[key] = replace(found, low=low, high=high, level=level, standard_error=natural, interval="bootstrap")
     return answered(results, keys)
 
@@ -133,10 +133,11 @@ def _error(drawn: Floats, blocks: int) -> float:
     return math.sqrt(float(drawn.var(ddof=1)) * blocks / (blocks - 1))
 
 
-def _collections(blocks: BlockMoments, resamples: int, seed: int) -> Iterator[tuple[str, Any]]:
-    random, count, resampler = np.random.default_rng(seed), len(blocks.sizes), Resampler(blocks)
+def _collections(blocks: int, resamples: int, seed: int) -> list[Part]:
+    random, parts = np.random.default_rng(seed), list[Part]()
     for k in range(resamples):
-        weights = np.bincount(random.integers(0, count, count), minlength=count)
+        weights = np.bincount(random.integers(0, blocks, blocks), minlength=blocks)
         while np.count_nonzero(weights) < 2:  # copies of one block alone have no pair of different utterances
-            weights = np.bincount(random.integers(0, count, count), minlength=count)
-        yield f"collection {k} of blocks drawn with replacement", resampler.moments(weights.tolist())
+            weights = np.bincount(random.integers(0, blocks, blocks), minlength=blocks)
+        parts.append(Part(f"collection {k} of blocks drawn with replacement", tuple(weights.tolist())))
+    return parts

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 import torch
 
 from otoscope.measures.accumulator import Accumulator
+from otoscope.measures.blocks import Sums
 from otoscope.measures.moments import Moments
 
-__all__ = ["same_origin", "sum_of"]
+__all__ = ["aligned", "same_origin", "stack", "sum_of"]
+
+S = TypeVar("S", bound=Sums)
 
 
 def sum_of(parts: Sequence[Moments], less: Sequence[Moments] = ()) -> Moments:
@@ -40,6 +44,11 @@ def sum_of(parts: Sequence[Moments], less: Sequence[Moments] = ()) -> Moments:
     return made
 
 
+def aligned(parts: Sequence[Moments]) -> list[Moments]:
+    """The same moments, all counted from the first one's origins along its axes."""
+    return [part if same_origin(part, parts[0]) else (parts[0] + part) - parts[0] for part in parts]
+
+
 def same_origin(one: Moments, other: Moments) -> bool:
     """Whether both count their frames from the same values, along the same axes."""
     if one.origins.keys() != other.origins.keys() or one.widths != other.widths or one.pairs != other.pairs:
@@ -54,3 +63,14 @@ def _same(one: torch.Tensor | None, other: torch.Tensor | None) -> bool:
     if one is None or other is None:
         return one is other
     return one is other or (one.device == other.device and torch.equal(one, other))
+
+
+def stack(blocks: Sequence[S]) -> S:
+    """The same sums of several parts, on a first axis of parts."""
+    tensors = [block.tensors() for block in blocks]
+    return type(blocks[0])(*(_together([part[name] for part in tensors]) for name in tensors[0]))
+
+
+def _together(values: Sequence[torch.Tensor | None]) -> torch.Tensor | None:
+    there = [v for v in values if v is not None]
+    return torch.stack([v.to(there[0].device) for v in there]) if there else None

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
 
 from otoscope.errors import MeasureError
 from otoscope.measures import registry
+from otoscope.measures.inference.block_moments import BlockMoments
+from otoscope.measures.inference.block_products import block_products
 from otoscope.measures.inference.scales import Floats
+from otoscope.measures.moments import Moments
 from otoscope.measures.registry import Measure
 from otoscope.measures.result import Similarity
 from otoscope.measures.samples import Samples
@@ -19,6 +22,7 @@ __all__ = [
     "Blocks",
     "Key",
     "Outcome",
+    "Part",
     "answered",
     "asked",
     "check_blocks_hold",
@@ -37,6 +41,14 @@ FEWEST = 3
 MOST_OF_ONE = 0.5
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Some of the blocks of speech: `what` it is, for messages, and how often each block occurs in it."""
+
+    what: str
+    weights: tuple[int, ...]
+
+
 class Blocks(Protocol):
     """Speech in blocks, with every block to be left out: `BlockMoments` or `BlockSamples`."""
 
@@ -51,11 +63,8 @@ class Blocks(Protocol):
     def clusters_in(self, part: int) -> Sequence[Any]:
         """The labelled clusters in one block."""
 
-    def without(self, part: int) -> Any:
-        """All speech but one block."""
-
-    def only(self, chosen: Sequence[int]) -> Any:
-        """Some of the blocks."""
+    def weighted(self, weights: Sequence[int]) -> Any:
+        """Speech in which each block occurs so many times."""
 
 
 def measures_of(blocks: Blocks, names: str | Measure | Sequence[str | Measure]) -> list[Measure]:
@@ -129,20 +138,43 @@ def evaluate(source: Any, measures: Sequence[Measure], keys: Iterable[Key]) -> d
 
 
 def values_of(
-    results: dict[Key, Outcome], parts: Iterable[tuple[str, Any]], measures: Sequence[Measure]
+    results: dict[Key, Outcome], blocks: Blocks, parts: Sequence[Part], measures: Sequence[Measure]
 ) -> dict[Key, Floats]:
-    """The value of each result on each part; one that a part refuses becomes that refusal in `results`.
-
-    `parts` are (what it is, the source), made one after another so that only one is held at a time.
-    """
+    """The value of each result on each part; one that a part refuses becomes that refusal in `results`."""
     by_name = {m.name: m for m in measures}
     rows: dict[Key, list[float]] = {key: [] for key, found in results.items() if isinstance(found, Similarity)}
-    for what, source in parts:
-        for key in list(rows):
-            name, x, y = key
-            try:
-                rows[key].append(by_name[name].compute(source, x, y).value)
-            except MeasureError as refusal:
-                results[key] = MeasureError(f"no interval of {name}, since {what} cannot be measured: {refusal}")
-                del rows[key]
+    # What goes by inner products needs no sums of its own on each part.
+    inner = [key for key in rows if by_name[key[0]].inner and isinstance(blocks, BlockMoments)]
+    for keys, sources in (
+        (inner, _with_inner_products(blocks, parts, measures, inner)),
+        ([key for key in rows if key not in set(inner)], (blocks.weighted(part.weights) for part in parts)),
+    ):
+        left = list(keys)
+        if not left:
+            continue
+        # One part after another, so that only one is held at a time.
+        for part, source in zip(parts, sources, strict=True):
+            for key in list(left):
+                name, x, y = key
+                try:
+                    rows[key].append(by_name[name].compute(source, x, y).value)
+                except MeasureError as refusal:
+                    results[key] = MeasureError(
+                        f"no interval of {name}, since {part.what} cannot be measured: {refusal}"
+                    )
+                    left.remove(key)
+                    del rows[key]
     return {key: np.array(row) for key, row in rows.items()}
+
+
+def _with_inner_products(
+    blocks: Blocks, parts: Sequence[Part], measures: Sequence[Measure], keys: Sequence[Key]
+) -> Iterator[Moments]:
+    if not keys:
+        return
+    assert isinstance(blocks, BlockMoments)
+    given = [m.given for m in measures if m.inner and m.given is not None]
+    names = dict.fromkeys(name for _, x, y in keys for name in (x, y))
+    pairs = [(x, y) for _, x, y in keys] + [(name, name) for name in (*names, *given)]
+    pairs += [(name, third) for name in names for third in given]
+    yield from block_products(blocks, pairs, [part.weights for part in parts])

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from otoscope.measures.inference.evaluate import Blocks
+from otoscope.measures.inference.evaluate import Part
 from otoscope.measures.inference.scales import Floats
 
 __all__ = ["SPLITS", "Halves", "parts_of", "split"]
@@ -36,12 +35,17 @@ def split(blocks: int) -> list[Split]:
     return sorted(found)
 
 
-def parts_of(blocks: Blocks, splits: Sequence[Split]) -> Iterator[tuple[str, Any]]:
-    """Both halves of each split, named for messages."""
-    for halves in splits:
-        for half in halves:
-            frames = sum(blocks.sizes[b] for b in half)
-            yield f"half of the blocks ({frames} of {sum(blocks.sizes)} frames)", blocks.only(half)
+def parts_of(splits: Sequence[Split], sizes: Sequence[int]) -> list[Part]:
+    """Both halves of each split."""
+    blocks = range(len(sizes))
+    return [
+        Part(
+            f"half of the blocks ({sum(sizes[b] for b in half)} of {sum(sizes)} frames)",
+            tuple(int(b in half) for b in blocks),
+        )
+        for halves in splits
+        for half in halves
+    ]
 
 
 @dataclass(frozen=True, slots=True)

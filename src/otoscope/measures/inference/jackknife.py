@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -14,6 +13,7 @@ from otoscope.measures.inference.evaluate import (
     Blocks,
     Key,
     Outcome,
+    Part,
     answered,
     asked,
     check_blocks_hold,
@@ -22,7 +22,7 @@ from otoscope.measures.inference.evaluate import (
     values_of,
 )
 from otoscope.measures.inference.halves import Halves, Split, parts_of, split
-from otoscope.measures.inference.scales import PLAIN, ROUGH, Floats, Scale, scale_of
+from otoscope.measures.inference.scales import PLAIN, Floats, Scale, is_rough, scale_of
 from otoscope.measures.inference.student import check_level, t_quantile
 from otoscope.measures.registry import Measure
 from otoscope.measures.result import Similarity
@@ -31,7 +31,7 @@ __all__ = ["interval", "jackknife", "jackknife_all", "spread"]
 
 
 def jackknife(
-    blocks: Blocks, measure: str | Measure, x: str, y: str, *, level: float = 0.95, rough: Collection[str] = ROUGH
+    blocks: Blocks, measure: str | Measure, x: str, y: str, *, level: float = 0.95, rough: Collection[str] | None = None
 ) -> Similarity:
     """A similarity with the interval that leaving out blocks of speech gives.
 
@@ -56,7 +56,7 @@ def jackknife(
         x: the first layer's name.
         y: the second layer's name.
         level: the share of studies whose interval is to cover the true value.
-        rough: the names of measures whose bias may fall as slowly as 1/√n.
+        rough: the names of measures whose bias may fall as slowly as 1/√n; as `Measure.rough` says where not given.
 
     Returns:
         The similarity on all speech, with `low`, `high`, `level`, `standard_error` (of the value as it is) and
@@ -91,7 +91,7 @@ def jackknife_all(
     pairs: Sequence[tuple[str, str]],
     *,
     level: float = 0.95,
-    rough: Collection[str] = ROUGH,
+    rough: Collection[str] | None = None,
 ) -> dict[Key, Outcome]:
     """`jackknife` of many measures and pairs: what a layer needs is worked out once for each block left out.
 
@@ -111,17 +111,15 @@ def jackknife_all(
     chosen, splits = measures_of(blocks, measures), split(len(blocks.sizes))
     keys = asked(chosen, pairs)
     results = evaluate(blocks.total, chosen, keys.values())
-    left = values_of(results, _left_out(blocks), chosen)
-    halves = values_of(results, parts_of(blocks, splits), chosen)
+    without, halved = _left_out(blocks.sizes), parts_of(splits, blocks.sizes)
+    values = values_of(results, blocks, [*without, *halved], chosen)
     by_name = {m.name: m for m in chosen}
     for key, found in results.items():
         if isinstance(found, Similarity):
-            scale = scale_of(by_name[key[0]], np.array([found.value, *left[key], *halves[key]]))
-            spreads = [
-                _error(s, found.value, left[key], halves[key], splits, blocks.sizes, key[0] in rough)
-                for s in (scale, PLAIN)
-            ]
-            low, high = interval(scale, found.value, *spreads[0], len(blocks.sizes), level, rough=key[0] in rough)
+            left, halves, measure = values[key][: len(without)], values[key][len(without) :], by_name[key[0]]
+            scale, coarse = scale_of(measure, np.array([found.value, *values[key]])), is_rough(measure, rough)
+            spreads = [_error(s, found.value, left, halves, splits, blocks.sizes, coarse) for s in (scale, PLAIN)]
+            low, high = interval(scale, found.value, *spreads[0], len(blocks.sizes), level, rough=coarse)
             results[key] = replace(
                 found, low=low, high=high, level=level, standard_error=spreads[1][1], interval="jackknife"
             )
@@ -163,6 +161,11 @@ def _error(
     return about, math.sqrt(variance)
 
 
-def _left_out(blocks: Blocks) -> Iterator[tuple[str, Any]]:
-    for b, frames in enumerate(blocks.sizes):
-        yield f"the speech without block {b} ({frames} of {sum(blocks.sizes)} frames)", blocks.without(b)
+def _left_out(sizes: Sequence[int]) -> list[Part]:
+    return [
+        Part(
+            f"the speech without block {b} ({frames} of {sum(sizes)} frames)",
+            tuple(int(other != b) for other in range(len(sizes))),
+        )
+        for b, frames in enumerate(sizes)
+    ]

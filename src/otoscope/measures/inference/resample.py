@@ -9,8 +9,7 @@ from typing import TypeVar
 import torch
 
 from otoscope.measures.blocks import LayerBlock, PairBlock, Sums
-from otoscope.measures.inference.block_moments import BlockMoments
-from otoscope.measures.inference.combine import same_origin
+from otoscope.measures.inference.combine import aligned, stack
 from otoscope.measures.moments import Moments, Pair
 
 __all__ = ["Resampler"]
@@ -35,15 +34,14 @@ class Resampler:
     Memory: the block moments once more.
     """
 
-    def __init__(self, blocks: BlockMoments) -> None:
-        parts = blocks.parts
+    def __init__(self, blocks: Sequence[Moments]) -> None:
+        parts = aligned(blocks)
         self._like = parts[0]
         self._frames = [part.frames for part in parts]
         self._utterances = [part.utterances or 0 for part in parts]
         self._squares = [part.squares for part in parts]
-        moved = [_at(part, self._like) for part in parts]
-        self._layers = {name: _stack([layers[name] for layers, _ in moved]) for name in self._like.widths}
-        self._pairs = {pair: _stack([pairs[pair] for _, pairs in moved]) for pair in self._like.pairs}
+        self._layers = {name: stack([part.layers[name] for part in parts]) for name in self._like.widths}
+        self._pairs = {pair: stack([part.blocks[pair] for part in parts]) for pair in self._like.pairs}
 
     def moments(self, weights: Sequence[int]) -> Moments:
         """The moments of speech in which each block occurs so many times."""
@@ -107,24 +105,6 @@ class Resampler:
     def _tensor(self, values: Sequence[int]) -> torch.Tensor:
         device = next(iter(self._like.origins.values())).device
         return torch.tensor(values, dtype=torch.float64, device=device)
-
-
-def _at(part: Moments, like: Moments) -> tuple[dict[str, LayerBlock], dict[Pair, PairBlock]]:
-    """The sums of `part`, counted from the origins of `like` along its axes."""
-    if not same_origin(part, like):
-        part = (like + part) - like
-    return dict(part.layers), dict(part.blocks)
-
-
-def _stack(blocks: Sequence[S]) -> S:
-    """The same sums of several parts, on a first axis of parts."""
-    tensors = [block.tensors() for block in blocks]
-    return type(blocks[0])(*(_together([part[name] for part in tensors]) for name in tensors[0]))
-
-
-def _together(values: Sequence[torch.Tensor | None]) -> torch.Tensor | None:
-    there = [v for v in values if v is not None]
-    return torch.stack([v.to(there[0].device) for v in there]) if there else None
 
 
 def _weigh(stacked: S, weights: torch.Tensor) -> S:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,16 +10,9 @@ import numpy.typing as npt
 
 from otoscope.measures.registry import Measure
 
-__all__ = ["ROUGH", "Floats", "Scale", "scale_of"]
+__all__ = ["Floats", "Scale", "is_rough", "scale_of"]
 
 Floats = npt.NDArray[np.float64]
-
-ROUGH = ("cca", "svcca", "pwcca", "cca-ridge", "paper-cca", "bures", "procrustes", "shape-distance")
-"""Measures built on singular values themselves, not on their squares.
-
-A singular value that is truly 0 is estimated as about 1/√n, so the bias of these falls only as 1/√n where layers share
-nothing in some directions, and as 1/n where they share something in all. Data do not tell which.
-"""
 
 CLOSE = 1e-9  # a value this close to the end of its range is at it but for rounding
 
@@ -46,3 +39,8 @@ def scale_of(measure: Measure, values: Floats) -> Scale:
     if measure.distance:
         return LOG if values.min() > CLOSE else PLAIN
     return FISHER if np.abs(values).max() < 1 - CLOSE else PLAIN
+
+
+def is_rough(measure: Measure, named: Collection[str] | None) -> bool:
+    """Whether the measure's bias may fall as slowly as 1/√n: as it says itself, or where it is among those named."""
+    return measure.rough if named is None else measure.name in named
