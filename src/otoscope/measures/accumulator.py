@@ -84,6 +84,11 @@ class Accumulator:
         self._flush()
         return self._moments.copy()
 
+    def settle(self) -> None:
+        """Sum what waits to be summed and give its room back, as where other blocks of speech are next."""
+        self._flush()
+        self._held = None
+
     def take(self) -> Moments:
         """What was added, without a copy: the accumulator gives its sums away and starts from nothing."""
         self._flush()

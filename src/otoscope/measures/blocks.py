@@ -9,11 +9,12 @@ of the axes, since every scalar in them is a length or an inner product.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from functools import partial
 from typing import Self
 
+import numpy as np
 import torch
 
 from otoscope.errors import MeasureError
@@ -121,12 +122,21 @@ class PairBlock(Sums):
     within: torch.Tensor | None  # () Σ ‖A_u‖²
 
     @classmethod
-    def zero(cls, p: int, q: int, utterances: bool, spread: bool, device: torch.device) -> PairBlock:
-        """Nothing added yet."""
-        z = _zeros(device)
-        if not utterances:
-            return cls(z(p, q), z(()), z(q), z(p), None, None, None, None)
-        return cls(z(p, q), z(()), z(q), z(p), z(p, q) if spread else None, z(p), z(q), z(()))
+    def zeros(cls, sizes: Mapping[Pair, tuple[int, int]], utterances: bool, spread: bool) -> dict[Pair, PairBlock]:
+        """Nothing added yet, for pairs of layers of these widths.
+
+        All matrices lie in one piece of memory, which numpy asks of the system in large pages and leaves to it to fill
+        with zeros: torch would write them one by one, and small pages are slow to come by.
+        """
+        kinds = 2 if utterances and spread else 1
+        room = torch.from_numpy(np.zeros(kinds * sum(p * q for p, q in sizes.values())))
+        z, made, start = _zeros(room.device), {}, 0
+        for pair, (p, q) in sizes.items():
+            matrices = room[start : start + kinds * p * q].view(kinds, p, q)
+            start += kinds * p * q
+            by_utterance = (matrices[1] if kinds == 2 else None, z(p), z(q), z(()))
+            made[pair] = cls(matrices[0], z(()), z(q), z(p), *(by_utterance if utterances else (None,) * 4))
+        return made
 
     def turned(self, x: torch.Tensor | None, y: torch.Tensor | None) -> PairBlock:
         """The sums of (x B, y C) for axes B and C."""

@@ -139,7 +139,7 @@ class Moments:
             origins={},
             axes={},
             layers={name: LayerBlock.zero(p, utterances, cpu) for name, p in widths.items()},
-            blocks={(x, y): PairBlock.zero(widths[x], widths[y], utterances, mergeable, cpu) for x, y in kept},
+            blocks=PairBlock.zeros({(x, y): (widths[x], widths[y]) for x, y in kept}, utterances, mergeable),
         )
 
     @classmethod

@@ -17,6 +17,8 @@ from otoscope.measures.moments import Pair
 
 __all__ = ["BlockAccumulator"]
 
+WORTHWHILE = 512  # frames of a block that are summed at once, rather than held until more come
+
 
 class BlockAccumulator:
     """Block moments that grow in place: `Accumulator`, once for each block.
@@ -107,7 +109,10 @@ class BlockAccumulator:
         for block in np.unique(chosen).tolist():
             held = chosen == block
             part = {name: _rows(x, held, counts) for name, x in views.items()}
-            self._blocks[block].update(part, [n for n, here in zip(counts, held.tolist(), strict=True) if here])
+            lengths = [n for n, here in zip(counts, held.tolist(), strict=True) if here]
+            self._blocks[block].update(part, lengths)
+            if sum(lengths) >= WORTHWHILE:
+                self._blocks[block].settle()
 
     def take(self) -> BlockMoments:
         """What was added, without a copy: the accumulator gives its sums away and starts from nothing."""

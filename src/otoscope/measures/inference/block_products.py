@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from otoscope.measures.blocks import LayerBlock, Pair
+from otoscope.measures.blocks import LayerBlock, Pair, PairBlock
 from otoscope.measures.inference.block_moments import BlockMoments
 from otoscope.measures.inference.combine import aligned, stack
 from otoscope.measures.moments import InnerProducts, Moments
@@ -40,11 +40,12 @@ def block_products(
     speech = _Speech(weights, parts)
     names = dict.fromkeys(name for pair in pairs for name in pair)
     layers = {name: _layer([part.layers[name] for part in parts], speech) for name in names}
-    found: dict[Pair, list[InnerProducts]] = {}
     wanted = {frozenset(pair) for pair in pairs}
+    found: dict[Pair, list[InnerProducts]] = {}
+    room: dict[torch.Size, Tensor] = {}  # for one pair's matrices side by side, used again for every pair of this shape
     for x, y in parts[0].blocks:
         if frozenset((x, y)) in wanted:
-            found[x, y] = _products(parts, x, y, layers[x], layers[y], speech)
+            found[x, y] = _products([part.blocks[x, y] for part in parts], layers[x], layers[y], speech, room)
     for r in range(len(weights)):
         yield replace(
             parts[0],
@@ -108,11 +109,12 @@ def _layer(blocks: Sequence[LayerBlock], speech: _Speech) -> _Layer:
     )
 
 
-def _products(parts: Sequence[Moments], x: str, y: str, X: _Layer, Y: _Layer, speech: _Speech) -> list[InnerProducts]:
+def _products(
+    blocks: Sequence[PairBlock], X: _Layer, Y: _Layer, speech: _Speech, room: dict[torch.Size, Tensor]
+) -> list[InnerProducts]:
     """What CKA needs of a pair, under every weighting."""
     w, c, n, M, V = speech.w, speech.c, speech.n, X.mean2, Y.mean2
-    blocks = [part.blocks[x, y] for part in parts]
-    A = torch.stack([block.cross for block in blocks])
+    A = _together([block.cross for block in blocks], room)
     between = _cpu(A.flatten(1) @ A.flatten(1).T)  # ⟨A_b, A_c⟩
     sAt = _bilinear(X.totals, A, Y.totals)  # (B, B, B) s_cᵀ A_b t_d
     of_each = torch.einsum("bcd,rc,rd->rb", sAt, w, w) / n[:, None] ** 2  # mᵀ A_b μ
@@ -143,7 +145,7 @@ def _products(parts: Sequence[Moments], x: str, y: str, X: _Layer, Y: _Layer, sp
     if blocks[0].spread is None:
         spread = speech.squares / n * mAmu + n * n * M * V / speech.utterances  # as in `Moments.centred`
     else:
-        E = _bilinear(X.totals, torch.stack([_kept(block.spread) for block in blocks]), Y.totals)
+        E = _bilinear(X.totals, _together([_kept(block.spread) for block in blocks], room), Y.totals)
         ms, mut = w @ X.gram / n[:, None], w @ Y.gram / n[:, None]  # m · s_b and μ · t_b
         spread = torch.einsum("rb,bcd,rc,rd->r", w, E, w, w) / n**2
         spread = spread + (c * (speech.frames * of_each + ms * mut)).sum(1)
@@ -161,7 +163,16 @@ def _map(block: LayerBlock, of: Callable[[Tensor], Tensor]) -> LayerBlock:
 
 def _bilinear(left: Tensor, matrices: Tensor, right: Tensor) -> Tensor:
     """(B, B, B) left_cᵀ M_b right_d."""
-    return _cpu(left.to(matrices) @ (matrices @ right.to(matrices).T))
+    blocks, p, q = matrices.shape
+    onto = (matrices.view(-1, q) @ right.to(matrices).T).view(blocks, p, -1)  # one product, not one for each block
+    return _cpu(left.to(matrices) @ onto)
+
+
+def _together(matrices: Sequence[Tensor], room: dict[torch.Size, Tensor]) -> Tensor:
+    shape = matrices[0].shape
+    if shape not in room:
+        room[shape] = matrices[0].new_empty(len(matrices), *shape)
+    return torch.stack(list(matrices), out=room[shape])
 
 
 def _stacked(values: Sequence[Tensor]) -> Tensor:

@@ -19,7 +19,6 @@ from otoscope.measures.inference.evaluate import (
     check_blocks_hold,
     evaluate,
     measures_of,
-    values_of,
 )
 from otoscope.measures.inference.halves import Halves, parts_of, split
 from otoscope.measures.inference.jackknife import interval
@@ -111,9 +110,8 @@ def bootstrap_all(
     check_blocks_hold(blocks)
     chosen, splits, sizes = measures_of(blocks, measures), split(len(blocks.sizes)), blocks.sizes
     keys = asked(chosen, pairs)
-    results = evaluate(blocks.total, chosen, keys.values())
     halved, collections = parts_of(splits, sizes), _collections(len(sizes), resamples, seed)
-    values = values_of(results, blocks, [*halved, *collections], chosen)
+    results, values = evaluate(blocks, chosen, keys.values(), [*halved, *collections])
     by_name = {m.name: m for m in chosen}
     for key, found in results.items():
         if not isinstance(found, Similarity):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -16,7 +16,6 @@ from otoscope.measures.inference.scales import Floats
 from otoscope.measures.moments import Moments
 from otoscope.measures.registry import Measure
 from otoscope.measures.result import Similarity
-from otoscope.measures.samples import Samples
 
 __all__ = [
     "Blocks",
@@ -28,7 +27,6 @@ __all__ = [
     "check_blocks_hold",
     "evaluate",
     "measures_of",
-    "values_of",
 ]
 
 Key = tuple[str, str, str]
@@ -73,7 +71,7 @@ def measures_of(blocks: Blocks, names: str | Measure | Sequence[str | Measure]) 
     measures = [name if isinstance(name, Measure) else registry.get(name) for name in given]
     if not measures or len({m.name for m in measures}) < len(measures):
         raise MeasureError(f"expected one or more different measures, got {names!r}")
-    there = "samples" if isinstance(blocks.total, Samples) else "moments"
+    there = "moments" if isinstance(blocks, BlockMoments) else "samples"
     for measure in measures:
         if measure.source != there:
             make = "BlockSamples.of" if measure.source == "samples" else "BlockMoments.of"
@@ -124,57 +122,63 @@ def answered(results: dict[Key, Outcome], keys: dict[Key, Key]) -> dict[Key, Out
     return found
 
 
-def evaluate(source: Any, measures: Sequence[Measure], keys: Iterable[Key]) -> dict[Key, Outcome]:
-    """Every measure of every pair on one source; a refusal stands in the place of its result."""
+def evaluate(
+    blocks: Blocks, measures: Sequence[Measure], keys: Iterable[Key], parts: Sequence[Part]
+) -> tuple[dict[Key, Outcome], dict[Key, Floats]]:
+    """Every measure of every pair on all speech, and its values on parts of it.
+
+    A refusal stands in the place of its result, also where it is a part that is refused.
+    """
     by_name = {m.name: m for m in measures}
-    found: dict[Key, Outcome] = {}
-    for key in dict.fromkeys(keys):
+    asked = list(dict.fromkeys(keys))
+    inner = [key for key in asked if by_name[key[0]].inner and isinstance(blocks, BlockMoments)]
+    others = [key for key in asked if key not in set(inner)]
+    whole = Part("all speech", (1,) * len(blocks.sizes))
+    results: dict[Key, Outcome] = {}
+    values: dict[Key, list[float]] = {}
+    # One part after another, so that only one is held at a time.
+    if inner:
+        for part, source in zip([whole, *parts], _products(blocks, [whole, *parts], measures, inner), strict=True):
+            _add(results, values, by_name, inner, part, source)
+    if others:
+        _add(results, values, by_name, others, whole, blocks.total)
+        for part in parts:
+            _add(results, values, by_name, others, part, blocks.weighted(part.weights))
+    return {key: results[key] for key in asked}, {key: np.array(row[1:]) for key, row in values.items()}
+
+
+def _add(
+    results: dict[Key, Outcome],
+    values: dict[Key, list[float]],
+    measures: Mapping[str, Measure],
+    keys: Sequence[Key],
+    part: Part,
+    source: Any,
+) -> None:
+    """Each key's value on one part, the first being all speech; keys that were refused are left as they are."""
+    for key in keys:
+        if isinstance(results.get(key), MeasureError):
+            continue
         name, x, y = key
         try:
-            found[key] = by_name[name].compute(source, x, y)
+            found = measures[name].compute(source, x, y)
         except MeasureError as refusal:
-            found[key] = refusal
-    return found
-
-
-def values_of(
-    results: dict[Key, Outcome], blocks: Blocks, parts: Sequence[Part], measures: Sequence[Measure]
-) -> dict[Key, Floats]:
-    """The value of each result on each part; one that a part refuses becomes that refusal in `results`."""
-    by_name = {m.name: m for m in measures}
-    rows: dict[Key, list[float]] = {key: [] for key, found in results.items() if isinstance(found, Similarity)}
-    # What goes by inner products needs no sums of its own on each part.
-    inner = [key for key in rows if by_name[key[0]].inner and isinstance(blocks, BlockMoments)]
-    for keys, sources in (
-        (inner, _with_inner_products(blocks, parts, measures, inner)),
-        ([key for key in rows if key not in set(inner)], (blocks.weighted(part.weights) for part in parts)),
-    ):
-        left = list(keys)
-        if not left:
+            if key in results:
+                refusal = MeasureError(f"no interval of {name}, since {part.what} cannot be measured: {refusal}")
+            results[key] = refusal
+            values.pop(key, None)
             continue
-        # One part after another, so that only one is held at a time.
-        for part, source in zip(parts, sources, strict=True):
-            for key in list(left):
-                name, x, y = key
-                try:
-                    rows[key].append(by_name[name].compute(source, x, y).value)
-                except MeasureError as refusal:
-                    results[key] = MeasureError(
-                        f"no interval of {name}, since {part.what} cannot be measured: {refusal}"
-                    )
-                    left.remove(key)
-                    del rows[key]
-    return {key: np.array(row) for key, row in rows.items()}
+        results.setdefault(key, found)
+        values.setdefault(key, []).append(found.value)
 
 
-def _with_inner_products(
+def _products(
     blocks: Blocks, parts: Sequence[Part], measures: Sequence[Measure], keys: Sequence[Key]
 ) -> Iterator[Moments]:
-    if not keys:
-        return
+    """What inner products suffice for: no part takes sums of its own."""
     assert isinstance(blocks, BlockMoments)
     given = [m.given for m in measures if m.inner and m.given is not None]
     names = dict.fromkeys(name for _, x, y in keys for name in (x, y))
     pairs = [(x, y) for _, x, y in keys] + [(name, name) for name in (*names, *given)]
     pairs += [(name, third) for name in names for third in given]
-    yield from block_products(blocks, pairs, [part.weights for part in parts])
+    return block_products(blocks, pairs, [part.weights for part in parts])

@@ -19,7 +19,6 @@ from otoscope.measures.inference.evaluate import (
     check_blocks_hold,
     evaluate,
     measures_of,
-    values_of,
 )
 from otoscope.measures.inference.halves import Halves, Split, parts_of, split
 from otoscope.measures.inference.scales import PLAIN, Floats, Scale, is_rough, scale_of
@@ -110,9 +109,8 @@ def jackknife_all(
     check_blocks_hold(blocks)
     chosen, splits = measures_of(blocks, measures), split(len(blocks.sizes))
     keys = asked(chosen, pairs)
-    results = evaluate(blocks.total, chosen, keys.values())
     without, halved = _left_out(blocks.sizes), parts_of(splits, blocks.sizes)
-    values = values_of(results, blocks, [*without, *halved], chosen)
+    results, values = evaluate(blocks, chosen, keys.values(), [*without, *halved])
     by_name = {m.name: m for m in chosen}
     for key, found in results.items():
         if isinstance(found, Similarity):
