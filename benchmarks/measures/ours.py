@@ -12,14 +12,16 @@ from benchmarks.measures.data import Case, Data, Floats
 
 import otoscope
 
-__all__ = ["FAMILY", "INTERVALS", "MEASURES", "Values", "named", "prepared"]
+__all__ = ["FAMILY", "MEASURES", "Values", "named", "prepared"]
 
 FAMILY = ("cka-biased", "cka-debiased", "cka", "cca", "svcca", "pwcca", "procrustes")
 """All that one pass gives, as the issue of speed has it."""
 
-INTERVALS = "family with intervals"
-MEASURES = ("cka-biased", "cka-debiased", "cka", "cka-minibatch", "cca", "svcca", "pwcca", "bures", "family", INTERVALS)
-NEED_UTTERANCES = ("cka", "family", INTERVALS)
+THREE_CKA = FAMILY[:3]
+SETS = {"family": FAMILY, "three CKA": THREE_CKA}
+INTERVALS = " with intervals"
+ALONE = ("cka-biased", "cka-debiased", "cka", "cka-minibatch", "cca", "svcca", "pwcca", "bures")
+MEASURES = (*ALONE, *SETS, *(name + INTERVALS for name in SETS))
 LEVEL = 0.95  # of the intervals, from a jackknife over 20 blocks of utterances
 
 Values = dict[str, npt.NDArray[np.float64]]
@@ -30,10 +32,11 @@ def prepared(measure: str, data: Data) -> Callable[[], Values]:
     first, second = named(data.first, "a"), named(data.second, "b")
     views = {name: torch.from_numpy(x) for name, x in {**first, **second}.items()}
     rows, columns = list(first), list(second or first)
-    lengths = data.lengths if measure in NEED_UTTERANCES else None
-    wanted = list(FAMILY) if measure.startswith("family") else [measure]
+    plain = measure.removesuffix(INTERVALS)
+    wanted = list(SETS.get(plain, (plain,)))
+    lengths = data.lengths if "cka" in wanted else None
     options: dict[str, Any] = {"layers_x": rows, "layers_y": columns} if second else {}
-    if measure == INTERVALS:
+    if measure.endswith(INTERVALS):
         options["intervals"] = LEVEL
 
     def run() -> Values:
