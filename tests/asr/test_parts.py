@@ -1,4 +1,4 @@
-"""Features, tokens, batches, augmentation, schedule, decoding, scoring: the small parts of a recogniser."""
+"""Features, tokens, batches, augmentation, schedule, scoring: the small parts of a recogniser."""
 
 import itertools
 
@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from otoscope import CorpusError
-from otoscope.asr import CharacterTokens, FeatureStore, batches_by_length, greedy, log_mel, pad, score
+from otoscope.asr import CharacterTokens, FeatureStore, batches_by_length, log_mel, pad, score
 from otoscope.asr.augment import spec_augment
 from otoscope.asr.batching import shuffled_batches
 from otoscope.asr.schedule import checkpoint_steps, learning_rate
@@ -68,20 +68,6 @@ def test_a_store_is_built_once_and_gives_back_what_was_computed(audio, tmp_path)
     assert FeatureStore.build(tmp_path, wanted, read, corpus_hash="other").path != store.path
     with pytest.raises(KeyError, match=r"'c' at speed 1\.0"):
         store.get("c")
-
-
-@given(st.text("AB '", max_size=12))
-def test_decoding_gives_back_the_text_of_a_path_with_blanks_between(text):
-    tokens = CharacterTokens.of(["AB '"])
-    path = [0, *itertools.chain.from_iterable((t, t, 0) for t in tokens.encode(text))]
-    log_probs = torch.nn.functional.one_hot(torch.tensor([path]), len(tokens)).float()
-    assert greedy(log_probs, torch.tensor([len(path)]), tokens) == [" ".join(text.split())]
-
-
-def test_decoding_stops_at_the_true_length():
-    tokens = CharacterTokens.of(["AB"])
-    log_probs = torch.nn.functional.one_hot(torch.tensor([[1, 2, 1]]), 3).float()
-    assert greedy(log_probs, torch.tensor([2]), tokens) == ["AB"]
 
 
 def test_ctc_needs_a_blank_between_equal_neighbours():
