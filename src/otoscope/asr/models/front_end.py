@@ -57,6 +57,13 @@ class VggFrontEnd(nn.Module):
                 nn.Conv2d(2 * channels, 2 * channels, 3, stride=2, padding=1),
             ]
         )
+        for weight in self.convolutions.parameters():
+            # He et al. (2015): the scale that ReLU layers keep. Torch's default shrinks what passes through, no norm
+            # between the layers makes up for it, and training is slow to begin.
+            if weight.dim() > 1:
+                nn.init.kaiming_normal_(weight, nonlinearity="relu")
+            else:
+                nn.init.zeros_(weight)
         self.linear = nn.Linear(2 * channels * math.ceil(bins / STRIDE), units)
         self.norm = nn.LayerNorm(units)
 
