@@ -11,9 +11,7 @@ from hypothesis import strategies as st
 
 from otoscope import CorpusError
 from otoscope.asr import CharacterTokens, FeatureStore, batches_by_length, log_mel, pad, score
-from otoscope.asr.augment import spec_augment
 from otoscope.asr.batching import shuffled_batches
-from otoscope.asr.schedule import checkpoint_steps, learning_rate
 from otoscope.asr.store import at_speed
 from otoscope.corpora import ctc_frames
 
@@ -103,38 +101,6 @@ def test_batches_change_with_the_epoch_and_repeat_with_the_seed():
     lengths = {str(i): 50 + 7 * i % 90 for i in range(60)}
     first, again, other = (shuffled_batches(lengths, frames=500, seed=(0, e)) for e in (1, 1, 2))
     assert first == again != other
-
-
-def test_spec_augment_masks_bands_and_stretches_inside_the_utterance():
-    torch.manual_seed(0)
-    lengths = torch.tensor([200, 40])
-    kept = spec_augment(torch.ones(2, 200, 80), lengths) > 0
-    for row, n in zip(kept, lengths.tolist(), strict=True):
-        bands = ~row.any(0)
-        stretches = ~row.any(1)
-        assert 0 < bands.sum() <= 40
-        assert stretches[:n].sum() <= 2 * 0.15 * n
-        assert row[~stretches][:, ~bands].all()
-
-
-@given(st.integers(1, 5000), st.integers(2, 30))
-def test_checkpoints_have_both_ends_and_are_dense_early(total, count):
-    steps = checkpoint_steps(total, count)
-    assert steps[0] == 0
-    assert steps[-1] == total
-    assert steps == sorted(set(steps))
-    assert len(steps) <= max(count, 2)
-    if total >= 2000 and count >= 8:
-        assert len(steps) == count
-        assert sum(s <= total / 8 for s in steps) >= count // 2
-
-
-def test_the_learning_rate_rises_and_falls():
-    rates = [learning_rate(s, peak=2.0, warmup=10, total=100) for s in range(101)]
-    assert max(rates) == rates[10] == 2.0
-    assert rates[:11] == sorted(rates[:11])
-    assert rates[10:] == sorted(rates[10:], reverse=True)
-    assert rates[100] == pytest.approx(0.02)
 
 
 def test_padding_a_batch_keeps_the_lengths():

@@ -202,7 +202,8 @@ def test_the_planned_way_is_taken_and_changes_no_value(finished_study, an4_subse
 
 def numbers(folder):
     logs = [
-        [{k: v for k, v in row.items() if k != "seconds"} for row in read_log(folder / "recognisers" / r)] for r in RUNS
+        [{k: v for k, v in row.items() if "second" not in k} for row in read_log(folder / "recognisers" / r)]
+        for r in RUNS
     ]
     tests = [(folder / "recognisers" / r / "test.json").read_text() for r in RUNS]
     return logs, tests

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import torch
+import numpy as np
 from torch import Tensor
 
 __all__ = ["spec_augment"]
@@ -10,7 +10,7 @@ __all__ = ["spec_augment"]
 
 def spec_augment(
     features: Tensor,
-    lengths: Tensor,
+    random: np.random.Generator,
     *,
     frequency_masks: int = 2,
     frequency_width: int = 20,
@@ -18,24 +18,34 @@ def spec_augment(
     time_width: int = 25,
     time_share: float = 0.15,
 ) -> Tensor:
-    """A masked copy of padded features (batch, frames, bins); masked cells become 0, the mean of normalised features.
+    """A masked copy of one utterance's features; masked cells become 0, the mean of normalised features.
 
-    Each utterance gets `frequency_masks` bands of up to `frequency_width` bins and `time_masks` stretches of up to
-    `time_width` frames, no longer than `time_share` of its true length. Draws from torch's global generator.
+    Args:
+        features: (frames, bins), without padding.
+        random: where the masks are drawn from. A generator of the utterance's own makes them independent of the
+            batch, of the process and of the thread that it is in.
+        frequency_masks: the number of bands of up to `frequency_width` bins.
+        time_masks: the number of stretches of up to `time_width` frames, no longer than `time_share` of the
+            utterance.
 
-    >>> spec_augment(torch.ones(2, 100, 80), torch.tensor([100, 60])).shape
-    torch.Size([2, 100, 80])
+    Example:
+        >>> import torch
+        >>> masked = spec_augment(torch.ones(100, 80), np.random.default_rng(0))
+        >>> masked.shape, bool((masked == 0).any())
+        (torch.Size([100, 80]), True)
     """
-    batch, frames, bins = features.shape
-    keep = torch.ones(batch, frames, bins, dtype=torch.bool)
-    frame, band = torch.arange(frames), torch.arange(bins)
+    masked = features.clone()
+    frames, bins = features.shape
     for _ in range(frequency_masks):
-        width = torch.randint(0, frequency_width + 1, (batch, 1))
-        start = (torch.rand(batch, 1) * (bins - width + 1)).long()
-        keep &= ~((band >= start) & (band < start + width))[:, None, :]
-    limit = (lengths[:, None] * time_share).long().clamp(max=time_width)
+        start, width = _stretch(bins, min(frequency_width, bins), random)
+        masked[:, start : start + width] = 0
     for _ in range(time_masks):
-        width = (torch.rand(batch, 1) * (limit + 1)).long()
-        start = (torch.rand(batch, 1) * (lengths[:, None] - width + 1)).long()
-        keep &= ~((frame >= start) & (frame < start + width))[:, :, None]
-    return features * keep
+        start, width = _stretch(frames, min(time_width, int(frames * time_share)), random)
+        masked[start : start + width] = 0
+    return masked
+
+
+def _stretch(size: int, widest: int, random: np.random.Generator) -> tuple[int, int]:
+    """Start and width of a stretch of up to `widest` cells somewhere in `size`."""
+    width = int(random.integers(widest + 1))
+    return int(random.integers(size - width + 1)), width

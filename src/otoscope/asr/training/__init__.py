@@ -1,6 +1,19 @@
 """Training a reference recogniser: one readable loop, and the parts that it is made of."""
 
-from otoscope.asr.training.loop import Training, TrainingConfig, ctc_loss, evaluate, is_finished, read_log
+from otoscope.asr.training.config import TrainingConfig
+from otoscope.asr.training.evaluation import Evaluation, evaluate, word_errors
+from otoscope.asr.training.log import final_checkpoint, is_finished, read_log
+from otoscope.asr.training.loop import Training
 from otoscope.asr.training.watcher import Watcher
 
-__all__ = ["Training", "TrainingConfig", "Watcher", "ctc_loss", "evaluate", "is_finished", "read_log"]
+__all__ = [
+    "Evaluation",
+    "Training",
+    "TrainingConfig",
+    "Watcher",
+    "evaluate",
+    "final_checkpoint",
+    "is_finished",
+    "read_log",
+    "word_errors",
+]
