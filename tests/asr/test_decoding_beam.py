@@ -12,7 +12,8 @@ from otoscope import StudyError, TrainingError, load
 from otoscope.asr import ReferenceRecogniser, log_mel, pad, score
 from otoscope.asr.decoding import BeamSearch, greedy, kneser_ney, tune, write_arpa
 from otoscope.asr.models.cnn import CnnConfig
-from otoscope.asr.tokens import CharacterTokens
+from otoscope.asr.objectives import ctc_loss
+from otoscope.asr.tokens import CharacterTokens, PieceTokens
 from otoscope.corpora import read_audio
 
 TOKENS = CharacterTokens((" ", "A", "B"))
@@ -116,6 +117,54 @@ def test_words_without_a_separator_are_whole_utterances():
     assert {h.text: pytest.approx(h.score, abs=1e-5) for h in found} == {t: expected[t] for t in ("", "A", "BB", "AB")}
 
 
+class TestPieces:
+    """Words of sentencepiece units: one may end a word and be repeated by the next frame."""
+
+    TEXTS = ("AB AB", "BA", "AB BA", "A BAB", "BAB")
+
+    @pytest.fixture
+    def tokens(self):
+        tokens = PieceTokens.train(self.TEXTS, size=6, algorithm="bpe")
+        assert len({tokens.decode(tokens.encode(w)) for t in self.TEXTS for w in t.split()}) == 4
+        return tokens
+
+    @pytest.mark.parametrize("seed", range(3))
+    def test_a_wide_beam_is_the_sum_over_the_alignments_of_each_spelling(self, tokens, seed):
+        log_probs = random_log_probs(1, 6, len(tokens), seed=seed)
+        texts = [" ".join(w) for n in (1, 2) for w in itertools.product(["AB", "BA", "A", "BAB"], repeat=n)]
+        spellings = {"": [], **{t: tokens.encode(t) for t in texts}}
+        model = kneser_ney([t.split() for t in self.TEXTS], order=2)
+        search = BeamSearch(
+            tokens, lexicon=["AB", "BA", "A", "BAB"], language_model=model, lm_weight=0.6, word_bonus=0.4, **WIDE
+        )
+        found = {h.text: h for h in search.n_best(log_probs, torch.tensor([6]), n=100_000)[0]}
+        checked = 0
+        for text, spelling in spellings.items():
+            acoustic = -ctc_loss(log_probs, torch.tensor([6]), [spelling]).item()
+            if acoustic == -math.inf:
+                continue
+            language = model.sentence_log_prob(text.split())
+            score = acoustic + 0.6 * language + 0.4 * len(text.split())
+            assert found[text].score == pytest.approx(score, abs=1e-4)
+            assert found[text].language == pytest.approx(language, abs=1e-4)
+            assert found[text].acoustic == pytest.approx(acoustic, abs=1e-4)
+            checked += 1
+        assert checked > 10
+        assert {w for t in found for w in t.split()} == {"AB", "BA", "A", "BAB"}
+
+    def test_weight_0_and_no_model_are_the_same(self, tokens):
+        log_probs, lengths = random_log_probs(2, 12, len(tokens)), torch.tensor([12, 7])
+        with_model = BeamSearch.of_text(tokens, self.TEXTS, order=2).weighted(lm_weight=0)
+        without = BeamSearch(tokens, lexicon=["AB", "BA", "A", "BAB"])
+        for ours, theirs in zip(*(s.n_best(log_probs, lengths) for s in (with_model, without)), strict=True):
+            assert [(h.text, h.score) for h in ours] == [(h.text, pytest.approx(h.score)) for h in theirs]
+
+    def test_an_open_search_writes_any_pieces(self, tokens):
+        log_probs, lengths = random_log_probs(3, 30, len(tokens)), torch.tensor([30, 20, 0])
+        assert BeamSearch(tokens, beam_size=1).decode(log_probs, lengths) == greedy(log_probs, lengths, tokens)
+        assert BeamSearch.of_text(tokens, self.TEXTS, open_vocabulary=True).decode(log_probs, lengths)[2] == ""
+
+
 def test_an_arpa_file_serves_as_the_model_it_was_written_from(tmp_path, capfd):
     model = kneser_ney([t.split() for t in TEXTS], order=3)
     write_arpa(model, tmp_path / "words.arpa")
@@ -179,7 +228,7 @@ def test_settings_that_cannot_be_are_told():
         BeamSearch(TOKENS, lm_weight=-1)
     with pytest.raises(StudyError, match="the setting word_bonus is 1; expected a number, and 0 without a lexicon"):
         BeamSearch(TOKENS, word_bonus=1)
-    with pytest.raises(StudyError, match="the setting language_model is 'of order 1'; expected an order of 2 or more"):
+    with pytest.raises(StudyError, match="the setting language_model is 'of order 1'; expected 2 or more"):
         BeamSearch.of_text(TOKENS, TEXTS, order=1)
     with pytest.raises(TrainingError, match="the word 'ABÄ' of the lexicon has 'Ä', which the tokens cannot write"):
         BeamSearch(TOKENS, lexicon=["ABÄ"])

@@ -18,14 +18,12 @@ from otoscope.asr.decoding.arpa import write_arpa
 from otoscope.asr.decoding.base import Hypothesis, flashlight, silent
 from otoscope.asr.decoding.kneser_ney import kneser_ney
 from otoscope.asr.decoding.ngram import NgramModel
+from otoscope.asr.decoding.spelling import IMPOSSIBLE, spelling_model
 from otoscope.asr.settings import expect, is_number, is_whole
-from otoscope.asr.tokens import BLANK, Tokens
+from otoscope.asr.tokens import BLANK, PieceTokens, Tokens
 from otoscope.errors import TrainingError
 
 __all__ = ["BeamSearch"]
-
-IMPOSSIBLE = -1e4
-"""Stands for log 0: sums of it stay finite."""
 
 LOG10 = math.log(10)
 
@@ -39,12 +37,12 @@ class BeamSearch:
 
     Args:
         tokens: the recogniser's tokens.
-        lexicon: the words that can be heard; None: any string of tokens. Takes tokens with a separator or a single
-            word an utterance (characters), since flashlight's lexicon search needs the end of a word to be a token.
+        lexicon: the words that can be heard; None: any string of tokens.
         language_model: an `NgramModel` of order 2 or more, or the path of an ARPA (or KenLM binary) file.
         lm_weight: the weight of the language model's log-probability; `tune` finds one.
         word_bonus: nats for each word, which makes up for what each costs; only with a lexicon.
         beam_size: hypotheses kept after each frame.
+        token_beam: the best tokens of each frame that hypotheses go on with.
         threshold: nats below the best at which a hypothesis is dropped.
 
     Raises:
@@ -75,17 +73,22 @@ class BeamSearch:
         lm_weight: float = 0.5,
         word_bonus: float = 0.0,
         beam_size: int = 50,
+        token_beam: int = 32,
         threshold: float = 50.0,
     ) -> None:
         expect(is_whole(beam_size, 1), "beam_size", beam_size, "a whole number of at least 1")
+        expect(is_whole(token_beam, 1), "token_beam", token_beam, "a whole number of at least 1")
         expect(is_number(threshold) and threshold > 0, "threshold", threshold, "a number above 0")
         self.tokens = tokens
-        self.beam_size = beam_size
+        self.beam_size, self.token_beam = beam_size, token_beam
         self.threshold = float(threshold)
         self._library = flashlight("decoder")
         self._words = sorted(set(lexicon)) if lexicon is not None else None
         self._lm = self._language_model(language_model)
-        self._trie = self._spellings(self._words) if self._words is not None else None
+        self._spellings = [self._spelt(word) for word in self._words or ()]
+        # Words of pieces take the search without a lexicon: `spelling.py` says why.
+        self._by_words = self._words is not None and not isinstance(tokens, PieceTokens)
+        self._trie = self._lexicon_trie() if self._by_words else None
         self._set_weights(lm_weight, word_bonus)
 
     @classmethod
@@ -132,19 +135,22 @@ class BeamSearch:
         found: dict[str, Hypothesis] = {}
         for result in sorted(results, key=lambda r: -r.score):
             text = self._text(result)
-            language = result.lmScore * LOG10
-            bonus = self.word_bonus * len(text.split()) + (self.lm_weight * language if self.lm_weight else 0.0)
+            bonus = self.word_bonus * len(text.split())
+            if self._spelling is None:
+                language = result.lmScore * LOG10
+            else:  # weighed already, bonus and all
+                language = (result.lmScore - bonus) / self.lm_weight if self.lm_weight else 0.0
             score = result.score
             if text in found:
                 score = float(np.logaddexp(score, found[text].score))
-            found[text] = Hypothesis(text, score, score - bonus, language)
+            found[text] = Hypothesis(text, score, score - bonus - self.lm_weight * language, language)
         return sorted(found.values(), key=lambda h: -h.score)
 
     def _framed(self, frames: Tensor) -> Tensor:
         """The emissions with what flashlight wants: a silence token, and with a lexicon a frame that ends a word."""
-        if self._words is None:
-            # An open search starts as if after silence, so that its first frame cannot begin with that token: a
-            # token that no frame has stands in.
+        if not self._by_words:
+            # Without flashlight's lexicon a search starts as if after silence, so that its first frame cannot begin
+            # with that token: one that no frame has stands in.
             return torch.nn.functional.pad(frames, (0, 1), value=IMPOSSIBLE).contiguous()
         if self.tokens.separator is None:
             frames = torch.nn.functional.pad(frames, (0, 1), value=IMPOSSIBLE)
@@ -153,7 +159,7 @@ class BeamSearch:
         return torch.cat([frames, last]).contiguous()
 
     def _text(self, result: Any) -> str:
-        if self._words is not None:
+        if self._by_words and self._words is not None:
             return " ".join(self._words[i] for i in result.words if i >= 0)
         path = [token for token, _ in groupby(result.tokens[1:-1])]  # its ends are the silence before and after
         return " ".join(self.tokens.decode([t for t in path if t != BLANK]).split())
@@ -162,28 +168,36 @@ class BeamSearch:
     def _silence(self) -> int:
         """Flashlight's silence token: the separator; where there is none, a token beyond the last."""
         separator = self.tokens.separator
-        return len(self.tokens) if separator is None or self._words is None else separator
+        return len(self.tokens) if separator is None or not self._by_words else separator
 
     def _set_weights(self, lm_weight: float, word_bonus: float) -> None:
         expect(is_number(lm_weight) and lm_weight >= 0, "lm_weight", lm_weight, "a number of at least 0")
         usable = is_number(word_bonus) and (word_bonus == 0 or self._words is not None)
         expect(usable, "word_bonus", word_bonus, "a number, and 0 without a lexicon")
         self.lm_weight, self.word_bonus = float(lm_weight), float(word_bonus)
+        self._spelling = None
+        if self._words is not None and not self._by_words:
+            self._spelling = spelling_model(
+                self.tokens, self._spellings, self._lm, weight=self.lm_weight * LOG10, bonus=self.word_bonus
+            )
 
     def _decoder(self) -> Any:
-        library, tokens = self._library, len(self.tokens) + 1
+        library = self._library
         options: dict[str, Any] = {
             "beam_size": self.beam_size,
-            "beam_size_token": tokens,
+            "beam_size_token": self.token_beam,
             "beam_threshold": self.threshold,
             "lm_weight": self.lm_weight * LOG10,  # KenLM's logarithms are of base 10
             "sil_score": 0.0,
             "log_add": True,
             "criterion_type": library.CriterionType.CTC,
         }
-        if self._words is None:
+        if not self._by_words:
+            model = self._lm
+            if self._spelling is not None:
+                options["lm_weight"], model = 1.0, self._spelling
             return library.LexiconFreeDecoder(
-                library.LexiconFreeDecoderOptions(**options), self._lm, self._silence, BLANK, []
+                library.LexiconFreeDecoderOptions(**options), model, self._silence, BLANK, []
             )
         options |= {"word_score": self.word_bonus, "unk_score": -math.inf}
         return library.LexiconDecoder(
@@ -194,9 +208,7 @@ class BeamSearch:
         if model is None:
             return self._library.ZeroLM()
         if isinstance(model, NgramModel):
-            expect(
-                model.order >= 2, "language_model", f"of order {model.order}", "an order of 2 or more, as KenLM does"
-            )
+            expect(model.order >= 2, "language_model", f"of order {model.order}", "2 or more: KenLM takes no other")
             with tempfile.TemporaryDirectory() as folder:
                 path = Path(folder) / "language-model.arpa"
                 write_arpa(model, path)
@@ -213,18 +225,20 @@ class BeamSearch:
         except RuntimeError as error:
             raise TrainingError(f"{model} cannot be read as an n-gram language model by KenLM: {error}") from error
 
-    def _spellings(self, words: list[str]) -> Any:
-        """The lexicon as a trie of tokens, each word with its separator, each node with the best unigram below it."""
+    def _spelt(self, word: str) -> list[int]:
+        try:
+            return self.tokens.encode(word)
+        except KeyError as error:
+            raise TrainingError(
+                f"the word {word!r} of the lexicon has {error.args[0]!r}, which the tokens cannot write: leave it "
+                "out, or take tokens of a text that has it"
+            ) from error
+
+    def _lexicon_trie(self) -> Any:
+        """The spellings as flashlight's trie, each with its separator, each node with the best unigram below it."""
         trie = self._library.Trie(len(self.tokens) + 1, self._silence)
         start = self._lm.start(True)
-        for i, word in enumerate(words):
-            try:
-                spelling = self.tokens.encode(word)
-            except KeyError as error:
-                raise TrainingError(
-                    f"the word {word!r} of the lexicon has {error.args[0]!r}, which the tokens cannot write: leave it "
-                    "out, or take tokens of a text that has it"
-                ) from error
-            trie.insert([*spelling, self._silence], i, self._lm.score(start, i)[1])
+        for word, spelling in enumerate(self._spellings):
+            trie.insert([*spelling, self._silence], word, self._lm.score(start, word)[1])
         trie.smear(self._library.SmearingMode.MAX)
         return trie
