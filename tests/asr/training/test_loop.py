@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from otoscope import TrainingError
-from otoscope.asr import PRESETS, ReferenceRecogniser, TrainingConfig, evaluate, is_finished, read_log
+from otoscope.asr import PRESETS, ReferenceRecogniser, TrainingConfig, evaluate, is_finished, pad, read_log
+from otoscope.asr.decoding.attention import AttentionSearch
 from otoscope.asr.models import LstmDecoderConfig
 from otoscope.asr.objectives import ctc_loss
 from otoscope.asr.training import word_errors
@@ -46,6 +47,21 @@ def test_a_log_is_lines_of_json(training):
     training.run()
     for line in (training.folder / "log.jsonl").read_text().splitlines():
         assert {"kind", "step", "seconds"} <= set(json.loads(line))
+
+
+def test_attention_alone_is_scored_by_what_attention_writes(training):
+    torch.manual_seed(0)
+    recogniser = ReferenceRecogniser(training.model, training.tokens, decoder=LstmDecoderConfig(units=16))
+    scored = evaluate(recogniser, training.store, training.dev_texts, ctc_weight=0.0)
+    search = AttentionSearch(training.tokens, beam_size=1)
+    for utterance, text in scored.transcripts.items():
+        encoded = recogniser.encode(*pad([training.store.get(utterance)]))
+        assert search.decode(recogniser.module.decoder, encoded.hidden, encoded.lengths) == [text]
+    by_ctc = evaluate(recogniser, training.store, training.dev_texts)
+    assert by_ctc.transcripts != scored.transcripts
+    joint = evaluate(recogniser, training.store, training.dev_texts, ctc_weight=0.5)
+    assert joint.transcripts == by_ctc.transcripts
+    assert joint.loss == pytest.approx((by_ctc.loss + scored.loss) / 2, rel=1e-5)
 
 
 @pytest.mark.parametrize("architecture", list(PRESETS))

@@ -10,6 +10,7 @@ import torch
 
 from otoscope.asr.batching import batches_by_length
 from otoscope.asr.decoding import greedy
+from otoscope.asr.decoding.attention import AttentionSearch
 from otoscope.asr.objectives import ctc_loss, losses
 from otoscope.asr.recogniser import ReferenceRecogniser
 from otoscope.asr.scoring import ErrorRates, score
@@ -42,25 +43,32 @@ def evaluate(
         store: has the features of the utterances at speed 1.
         texts: utterance ids with their transcripts.
         batch_frames: feature frames in a batch, padding included; changes no result.
-        ctc_weight: of the loss; see `otoscope.asr.objectives.losses`.
+        ctc_weight: of the loss; see `otoscope.asr.objectives.losses`. With 0, the attention decoder writes the
+            transcripts, otherwise CTC.
 
     Raises:
         KeyError: an utterance is not in the store, or a transcript has a character without a token.
     """
     recogniser.module.eval()
     device = next(recogniser.module.parameters()).device
+    search = AttentionSearch(recogniser.tokens, beam_size=1)
     transcripts: dict[str, str] = {}
     loss = 0.0
     for batch in batches_by_length({u: store.frames(u) for u in texts}, frames=batch_frames):
         features, frames = (x.to(device) for x in pad([store.get(u) for u in batch]))
-        log_probs, lengths = recogniser.forward(features, frames)
+        encoded = recogniser.encode(features, frames)
+        log_probs, lengths = recogniser.module.ctc(encoded.hidden), encoded.lengths
         targets = [recogniser.tokens.encode(texts[u]) for u in batch]
         if ctc_weight == 1:
             each = ctc_loss(log_probs, lengths, targets)
         else:
             each = losses(recogniser, features, frames, targets, ctc_weight=ctc_weight).total
         loss += float(each.double().sum())
-        transcripts.update(zip(batch, greedy(log_probs, lengths, recogniser.tokens), strict=True))
+        if ctc_weight == 0 and recogniser.module.decoder is not None:
+            written = search.decode(recogniser.module.decoder, encoded.hidden, lengths)
+        else:
+            written = greedy(log_probs, lengths, recogniser.tokens)
+        transcripts.update(zip(batch, written, strict=True))
     ids = list(texts)
     rates = score([texts[u] for u in ids], [transcripts[u] for u in ids])
     return Evaluation(rates, loss / len(ids), {u: transcripts[u] for u in ids})

@@ -19,6 +19,9 @@ WINDOW = 100
 TIMES = 5.0
 """How many times the usual loss is too much. A batch of hard utterances reads at most about twice."""
 
+LEAST = 1.0
+"""What counts as usual at the least, in nats a second of speech: far below any loss that a divergence leaves."""
+
 STEPS = 10
 """Updates in a row above that: a single bad batch is no divergence."""
 
@@ -63,7 +66,7 @@ class Guard:
             self._kept.append(step)
             return
         loss = row["loss"] * row["utterances"] / row.get("speech_seconds", row["utterances"])
-        if self._usual and loss > TIMES * median(self._usual):
+        if self._usual and loss > TIMES * max(LEAST, median(self._usual)):
             self._over.append(step)
         else:
             self._usual.append(loss)

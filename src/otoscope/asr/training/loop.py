@@ -24,10 +24,9 @@ from otoscope.asr.training.averaging import MovingAverage
 from otoscope.asr.training.config import TrainingConfig
 from otoscope.asr.training.data import Batch, Part, Preparation, ahead
 from otoscope.asr.training.distributed import Group, join
-from otoscope.asr.training.evaluation import evaluate
-from otoscope.asr.training.final import AVERAGED, averaged_model, chosen, ended_early
 from otoscope.asr.training.guard import Guard
-from otoscope.asr.training.log import CHECKPOINTS, Log, checkpoint_name, read_log
+from otoscope.asr.training.keeping import Keeper
+from otoscope.asr.training.log import Log, read_log
 from otoscope.asr.training.optimiser import adamw
 from otoscope.asr.training.plan import Plan
 from otoscope.asr.training.state import Trained
@@ -87,6 +86,16 @@ class _Run:
         self.trained = Trained(self.module, adamw(self.module, weight_decay=self.config.weight_decay), moving)
         self.plan = Plan(training.store, training.train_texts, self.config, training.seed)
         self.planned = checkpoint_steps(self.plan.total, self.config.checkpoints)
+        self.keeper = Keeper(
+            training.folder,
+            self.recogniser,
+            moving,
+            training.store,
+            training.dev_texts,
+            self.config,
+            training.watchers,
+            self.plan.total,
+        )
         self.step, seconds = self.trained.resume(training.folder, self.planned, group)
         self.started = time.monotonic() - seconds
         self.log = Log(training.folder, writes=group.first)
@@ -155,8 +164,9 @@ class _Run:
         norm = torch.nn.utils.clip_grad_norm_(self.module.parameters(), config.clip)
         loss, gradient_norm = torch.stack([mean, norm]).tolist()
         if not (math.isfinite(loss) and math.isfinite(gradient_norm)):
-            own = zip([u for part in batch.parts for u in part.utterances], torch.cat(found).tolist(), strict=True)
-            bad = self.group.gather([u for u, value in own if not math.isfinite(value)])
+            own = [value for each in found for value in each.tolist()]
+            names = [utterance for part in batch.parts for utterance in part.utterances]
+            bad = self.group.gather([u for u, value in zip(names, own, strict=True) if not math.isfinite(value)])
             self.guard.refuse(step, loss, gradient_norm, bad or batch.names)
         self.trained.optimiser.step()
         if self.trained.moving is not None:
@@ -188,52 +198,14 @@ class _Run:
 
     def checkpoint(self, passed: float) -> bool:
         """Keeps and scores the weights, after `passed` epochs; returns whether training ends here."""
-        row = self.group.agree(self.kept(passed) if self.group.first else {})
+        row: dict[str, Any] = {}
+        if self.group.first:
+            about = {"epoch": round(passed, 3), "seconds": round(time.monotonic() - self.started, 3)}
+            row = self.keeper.keep(self.step, self.log.checkpoints, about)
+            self.log.write(row)
+        row = self.group.agree(row)
         self.guard.note(row)
         return "final" in row
-
-    def kept(self, passed: float) -> dict[str, Any]:
-        """Writes a checkpoint and its row, which is returned."""
-        folder, total = self.training.folder, self.plan.total
-        self.recogniser.step = self.step
-        self.recogniser.save(folder / CHECKPOINTS / checkpoint_name(self.step))
-        row = {"kind": "checkpoint", "step": self.step, "total": total, "epoch": round(passed, 3)}
-        row |= self.scored(self.recogniser, "dev")
-        row["seconds"] = round(time.monotonic() - self.started, 3)
-        if self.training.watchers:
-            row["watching_seconds"] = self.watch(row)
-        rows = [*self.log.checkpoints, row]
-        if self.step == total or ended_early(rows, patience=self.config.patience, total=total):
-            row |= self.final(rows)
-        self.log.write(row)
-        return row
-
-    def final(self, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-        """The name and the scores of the model that the run ends with."""
-        folder = self.training.folder / CHECKPOINTS
-        averaged = averaged_model(folder, rows, self.config, self.trained.moving)
-        if averaged is not None:
-            averaged.save(folder / AVERAGED)
-            averaged.module.to(self.group.device)
-            return {"final": AVERAGED, **self.scored(averaged, "final_dev")}
-        own = chosen(rows, self.config)[-1]
-        scores = {f"final_{name}": own[name] for name in ("dev_loss", "dev_wer", "dev_cer")}
-        return {"final": checkpoint_name(own["step"]), **scores}
-
-    def scored(self, recogniser: ReferenceRecogniser, name: str) -> dict[str, float]:
-        """Loss and error rates on dev, as the log has them."""
-        t = self.training
-        rates, loss, _ = evaluate(recogniser, t.store, t.dev_texts, ctc_weight=self.config.ctc_weight)
-        return {f"{name}_loss": round(loss, 5), f"{name}_wer": rates.wer, f"{name}_cer": rates.cer}
-
-    @torch.inference_mode()
-    def watch(self, row: Mapping[str, Any]) -> float:
-        """Calls the watchers; returns the seconds they took."""
-        started = time.monotonic()
-        for watcher in self.training.watchers:
-            self.module.eval()
-            watcher.at_checkpoint(self.recogniser, self.step, self.plan.total, row)
-        return round(time.monotonic() - started, 3)
 
     def save(self) -> None:
         """Saves the state, and the log before it: a state must not outlive its log."""
