@@ -36,7 +36,7 @@ def kneser_ney(
             (0.5, 1, 1.5) where these do not give any.
 
     Returns:
-        The model, in the same numbers as KenLM's `lmplz` without pruning.
+        The model. Nothing is pruned.
 
     Raises:
         StudyError: an order or discounts that cannot be.
