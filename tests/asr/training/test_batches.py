@@ -17,7 +17,7 @@ from otoscope.asr.augment import spec_augment
 from otoscope.asr.training.data import AHEAD, Preparation, ahead
 from otoscope.asr.training.distributed import Group
 from otoscope.asr.training.plan import Plan
-from tests.asr.training.runs import losses, numbers, rows, weights
+from tests.asr.training.runs import StoppingStore, losses, numbers, rows, weights
 
 
 @pytest.fixture
@@ -143,15 +143,23 @@ def test_spec_augment_masks_bands_and_stretches_inside_the_utterance():
 
 
 def test_two_processes_train_as_one(plain, tmp_path):
-    """Real processes, started by torchrun, that exchange their gradients by gloo; then one that goes on alone."""
+    """Real processes, started by torchrun, that exchange their gradients by gloo.
+
+    They go on with what one process began, and one takes over what they finished.
+    """
     plain.run()
     settings = {"memory_seconds": 12.0, "ema": 0.9, "device": "cpu"}
+    two = replace(plain, folder=tmp_path / "two", config=replace(plain.config, **settings))
+    with pytest.raises(KeyboardInterrupt):
+        replace(two, store=StoppingStore(plain.store.path, reads=60)).run()
+    begun = len(losses(two.folder))
+    assert 0 < begun < len(losses(plain.folder)) / 2
     asked = {
         "start": str(plain.folder / "checkpoints" / "step-000000.safetensors"),
         "store": str(plain.store.path),
         "train": dict(plain.train_texts),
         "dev": dict(plain.dev_texts),
-        "config": {**plain.config.__dict__, **settings},
+        "config": two.config.__dict__,
     }
     job = tmp_path / "job.json"
     job.write_text(json.dumps(asked))
@@ -160,16 +168,16 @@ def test_two_processes_train_as_one(plain, tmp_path):
     done = subprocess.run([*torchrun, script, job], timeout=120, env={**os.environ, "OMP_NUM_THREADS": "1"})
     assert done.returncode == 0
     assert job.with_suffix(".order").read_text().split() == ["0/2", "1/2"]
-    assert losses(tmp_path / "two") == pytest.approx(losses(plain.folder), rel=1e-5)
+    assert losses(two.folder) == pytest.approx(losses(plain.folder), rel=1e-5)
     for name, weight in weights(plain.folder).items():
-        torch.testing.assert_close(weights(tmp_path / "two")[name], weight, atol=1e-5, rtol=1e-4)
-    ours, theirs = (rows(folder, "checkpoint") for folder in (plain.folder, tmp_path / "two"))
+        torch.testing.assert_close(weights(two.folder)[name], weight, atol=1e-5, rtol=1e-4)
+    ours, theirs = (rows(folder, "checkpoint") for folder in (plain.folder, two.folder))
     assert [row["dev_loss"] for row in theirs] == pytest.approx([row["dev_loss"] for row in ours], rel=1e-4)
     # The utterance that stops both is in the share of one.
     for rank in range(2):
         bad, error = job.with_suffix(f".error{rank}").read_text().split("\n")
         assert f"(not finite on: {bad})" in error
     # What two have begun, one can finish: here there is nothing left to do.
-    before = (tmp_path / "two" / "log.jsonl").read_bytes()
-    replace(plain, folder=tmp_path / "two", config=replace(plain.config, **settings)).run()
-    assert (tmp_path / "two" / "log.jsonl").read_bytes() == before
+    before = (two.folder / "log.jsonl").read_bytes()
+    two.run()
+    assert (two.folder / "log.jsonl").read_bytes() == before
