@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from otoscope.asr.models import ModelConfig
 from otoscope.asr.models.cnn import CnnConfig
+from otoscope.asr.models.conformer import ConformerConfig
 from otoscope.asr.models.lstm import LstmConfig
 from otoscope.asr.models.transformer import TransformerConfig
 from otoscope.asr.training import TrainingConfig
@@ -40,5 +41,9 @@ PRESETS: Mapping[str, Mapping[str, Preset]] = {
     "transformer": {
         "small": Preset(TransformerConfig(blocks=4, units=144, feed_forward=576), _quick(epochs=16)),
         "base": Preset(TransformerConfig(), TrainingConfig()),
+    },
+    "conformer": {
+        "small": Preset(ConformerConfig(blocks=4, units=96, feed_forward=384), _quick(epochs=16)),
+        "base": Preset(ConformerConfig(), TrainingConfig()),
     },
 }

@@ -58,6 +58,10 @@ class FeatureStore:
                 raise TrainingError(f"{shard} cannot be read ({error}): delete {path}, it is computed again") from error
             self._files.update(dict.fromkeys(file.keys(), file))
 
+    def __reduce__(self) -> tuple[type[FeatureStore], tuple[Path]]:
+        """Another process opens the files itself."""
+        return FeatureStore, (self.path,)
+
     @classmethod
     def build(
         cls,

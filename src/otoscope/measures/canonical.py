@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from otoscope.measures.matmul import fast_float32
+from otoscope.float32 import fast_float32
 from otoscope.measures.moments import Moments
 from otoscope.measures.spectrum import Spectrum, spectrum, whitened_cross
 from otoscope.measures.svd import left_svd

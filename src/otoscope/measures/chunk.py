@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from otoscope.float32 import fast_float32
 from otoscope.measures.blocks import LayerBlock, Pair, PairBlock
-from otoscope.measures.matmul import fast_float32
 
 __all__ = ["TILE", "Chunk", "add_chunk", "add_squares"]
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from otoscope.float32 import fast_float32
 from otoscope.measures.blocks import Pair
 from otoscope.measures.checks import Array, as_tensor, exact_mean, resolution
-from otoscope.measures.matmul import fast_float32
 from otoscope.measures.svd import eigh
 
 __all__ = ["FLOAT32", "Coordinates", "eigenvectors", "float32_pays", "principal_axes", "unit_size"]

@@ -8,12 +8,12 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from otoscope.float32 import fast_float32
 from otoscope.measures.accumulator import Accumulator
 from otoscope.measures.blocks import Pair
 from otoscope.measures.checks import Array, Utterances, as_tensor, by_utterance, check_views, resolution
 from otoscope.measures.chunk import TILE, add_squares
 from otoscope.measures.coordinates import FLOAT32, Coordinates, unit_size
-from otoscope.measures.matmul import fast_float32
 from otoscope.measures.moments import InnerProducts, Moments
 
 __all__ = ["BLOCK", "gram_moments"]

@@ -10,10 +10,10 @@ from itertools import pairwise
 import torch
 
 from otoscope.errors import MeasureError
+from otoscope.float32 import fast_float32
 from otoscope.measures.checks import resolution
 from otoscope.measures.frame_pairs import row_effects
 from otoscope.measures.kernels import Kernel, Linear
-from otoscope.measures.matmul import fast_float32
 from otoscope.measures.samples import Samples, lengths_to_index
 
 __all__ = ["Batches", "batch_products"]

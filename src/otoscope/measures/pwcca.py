@@ -6,10 +6,10 @@ from itertools import pairwise
 
 import torch
 
+from otoscope.float32 import fast_float32
 from otoscope.measures.canonical import canonical
 from otoscope.measures.cca import check_enough_frames
 from otoscope.measures.checks import Array
-from otoscope.measures.matmul import fast_float32
 from otoscope.measures.moments import Moments
 from otoscope.measures.nulls import mean_correlation
 from otoscope.measures.registry import Measure, register

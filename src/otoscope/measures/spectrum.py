@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from otoscope.errors import MeasureError
-from otoscope.measures.matmul import fast_float32
+from otoscope.float32 import fast_float32
 from otoscope.measures.moments import Moments
 from otoscope.measures.svd import eigh
 

@@ -6,17 +6,27 @@ import json
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from otoscope.asr import PRESETS, ModelConfig, TrainingConfig
+from otoscope.asr import (
+    DECODERS,
+    PRESETS,
+    CharacterTokens,
+    DecoderConfig,
+    ModelConfig,
+    PieceTokens,
+    Tokens,
+    TrainingConfig,
+)
 from otoscope.errors import StudyError
 from otoscope.measures import registry
 from otoscope.study.needs import SAMPLES
 
-__all__ = ["ProbeConfig", "RecogniserConfig", "StudyConfig"]
+__all__ = ["DecodingConfig", "ProbeConfig", "RecogniserConfig", "StudyConfig"]
 
 MIN_PROBE = 8
 """Utterances that comparing layers takes at the least."""
@@ -35,31 +45,69 @@ class _Strict(BaseModel):
 
 
 class RecogniserConfig(_Strict):
-    """One recogniser: an architecture, a named size, and any of its settings changed."""
+    """One recogniser: an architecture, a named size, and any of its settings changed.
 
-    architecture: Literal["cnn", "lstm", "transformer"]
+    `decoder` adds an attention decoder to the CTC output; `pieces` asks for so many sentencepiece units in place of
+    characters.
+    """
+
+    architecture: Literal["cnn", "lstm", "transformer", "conformer"]
     size: Literal["small", "base"] = "base"
-    settings: dict[str, int | float] = {}
+    settings: dict[str, Any] = {}
+    decoder: Literal["lstm", "transformer"] | None = None
+    decoder_settings: dict[str, Any] = {}
+    pieces: int | None = Field(default=None, ge=2)
     training: dict[str, Any] = {}
 
     def model(self) -> ModelConfig:
         """The network's sizes."""
         preset = PRESETS[self.architecture][self.size].model
-        known = set(preset.__dataclass_fields__)
-        if unknown := sorted(set(self.settings) - known):
-            raise StudyError(
-                f"{self.architecture} has no setting {', '.join(unknown)}; it has {', '.join(sorted(known))}"
-            )
-        config: ModelConfig = type(preset)(**{**preset.__dict__, **self.settings})
+        config: ModelConfig = _changed(preset, self.settings, self.architecture)
         return config
+
+    def attention(self) -> DecoderConfig | None:
+        """The sizes of the attention decoder, if there is to be one."""
+        if self.decoder is None:
+            if self.decoder_settings:
+                raise StudyError("decoder_settings are given and no decoder; add decoder = 'lstm' or 'transformer'")
+            return None
+        config: DecoderConfig = _changed(
+            DECODERS[self.decoder].config(), self.decoder_settings, f"the {self.decoder} decoder"
+        )
+        return config
+
+    def tokens(self, texts: Sequence[str]) -> Tokens:
+        """What it puts out, from the training transcripts."""
+        return CharacterTokens.of(texts) if self.pieces is None else PieceTokens.train(texts, size=self.pieces)
 
     def train(self) -> TrainingConfig:
         """How it is trained: the preset of its size, with the changes in `training`."""
         preset = PRESETS[self.architecture][self.size].training
-        known = set(TrainingConfig.__dataclass_fields__)
-        if unknown := sorted(set(self.training) - known):
-            raise StudyError(f"training has no setting {', '.join(unknown)}; it has {', '.join(sorted(known))}")
-        return TrainingConfig(**{**preset.__dict__, **self.training})
+        config: TrainingConfig = _changed(preset, self.training, "training")
+        if config.ctc_weight < 1 and self.decoder is None:
+            raise StudyError(
+                f"training has ctc_weight = {config.ctc_weight}, which leaves a share to an attention decoder, and "
+                "there is none; add decoder = 'lstm' or 'transformer', or leave ctc_weight at 1"
+            )
+        return config
+
+
+class DecodingConfig(_Strict):
+    """How test is decoded besides greedily.
+
+    `ngram` is the order of a language model of words made from the training transcripts (0: none), for a beam search
+    whose weights are chosen on dev; `beam` is how many hypotheses it keeps.
+    """
+
+    ngram: int = Field(default=0, ge=0, le=5)
+    beam: int = Field(default=50, ge=1)
+
+    @field_validator("ngram")
+    @classmethod
+    def _order(cls, value: int) -> int:
+        if value == 1:
+            raise ValueError("a language model of single words takes no context into account: expected 0 or 2 to 5")
+        return value
 
 
 class ProbeConfig(_Strict):
@@ -96,6 +144,7 @@ class StudyConfig(_Strict):
     intervals: bool = False
     samples: int = Field(default=SAMPLES, ge=MIN_SAMPLES)
     probe: ProbeConfig = ProbeConfig()
+    decoding: DecodingConfig = DecodingConfig()
 
     @field_validator("corpus")
     @classmethod
@@ -129,6 +178,7 @@ class StudyConfig(_Strict):
             raise ValueError(f"seeds must be one or more different numbers, got {list(self.seeds)}")
         for recogniser in self.recognisers.values():
             recogniser.model()
+            recogniser.attention()
             recogniser.train()
         return self
 
@@ -198,20 +248,32 @@ class StudyConfig(_Strict):
         return {
             "corpus": _resolved(self.corpus),
             "format": self.format,
-            "recognisers": {name: (r.model(), r.train()) for name, r in self.recognisers.items()},
+            "recognisers": {
+                name: (r.model(), r.attention(), r.pieces, r.train()) for name, r in self.recognisers.items()
+            },
             "seeds": sorted(self.seeds),
         }
 
     def toml(self) -> str:
         """The configuration as `study.toml`."""
         fields = self.model_dump(exclude={"recognisers"}, exclude_none=True)
-        probe = fields.pop("probe")
+        tables = {name: fields.pop(name) for name in ("probe", "decoding")}
         lines = [f"{key} = {_toml(value)}" for key, value in fields.items()]
-        lines += ["", "[probe]", *(f"{key} = {_toml(value)}" for key, value in probe.items())]
-        for name, recogniser in self.recognisers.items():
-            lines += ["", f"[recognisers.{_toml(name)}]"]
-            lines += [f"{key} = {_toml(value)}" for key, value in recogniser.model_dump().items()]
+        tables |= {
+            f"recognisers.{_toml(name)}": recogniser.model_dump(exclude_none=True)
+            for name, recogniser in self.recognisers.items()
+        }
+        for name, table in tables.items():
+            lines += ["", f"[{name}]", *(f"{key} = {_toml(value)}" for key, value in table.items())]
         return "\n".join(lines) + "\n"
+
+
+def _changed(preset: Any, settings: Mapping[str, Any], of: str) -> Any:
+    """A preset with some settings changed. TOML has lists where configurations have tuples."""
+    known = set(preset.__dataclass_fields__)
+    if unknown := sorted(set(settings) - known):
+        raise StudyError(f"{of} has no setting {', '.join(unknown)}; it has {', '.join(sorted(known))}")
+    return replace(preset, **{k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()})
 
 
 def _resolved(corpus: str) -> str:

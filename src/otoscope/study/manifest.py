@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from otoscope.asr import ReferenceRecogniser
+from otoscope.asr.models import sizes
 from otoscope.errors import StudyError
 from otoscope.study.config import StudyConfig
 from otoscope.study.folder import StudyFolder, read_json, write_json
@@ -115,7 +116,7 @@ class Manifest:
             "hours": round(corpus.duration / 3600, 4),
             "splits": splits,
             "hash": speech.hash,
-            "alphabet": "".join(speech.tokens.characters),
+            "alphabet": speech.alphabet,
             "probe": {"utterances": len(speech.probe), "ids": list(speech.probe)},
             "problems": {
                 "counts": dict(Counter(f"{p.kind}, {p.action}" for p in corpus.problems)),
@@ -131,17 +132,20 @@ class Manifest:
             for seed in config.seeds:
                 folder = place.run(f"{name}/seed{seed}")
                 test = read_json(folder / "test.json")
-                last = folder / "checkpoints" / test["checkpoint"]
+                final = ReferenceRecogniser.load(folder / "checkpoints" / test["checkpoint"])
                 rows.append(
                     {
                         "name": name,
                         "seed": seed,
                         "architecture": recogniser.architecture,
-                        "parameters": ReferenceRecogniser.load(last).parameters,
+                        "parameters": final.parameters,
                         "model": asdict(recogniser.model()),
+                        "decoder": final.decoder and {"kind": recogniser.decoder, **sizes(final.decoder)},
+                        "tokens": len(final.tokens),
                         "training": asdict(recogniser.train()),
                         "test_wer": test["test_wer"],
                         "test_cer": test["test_cer"],
+                        **{how: _rates(test[how]) for how in ("ngram", "attention") if how in test},
                     }
                 )
         self.content["recognisers"] = rows
@@ -156,3 +160,8 @@ class Manifest:
     def _write(self) -> None:
         if self.accepted:
             write_json(self.place.manifest, self.content)
+
+
+def _rates(decoded: dict[str, Any]) -> dict[str, Any]:
+    """What another way of decoding gave, without the transcripts."""
+    return {name: value for name, value in decoded.items() if name != "transcripts"}

@@ -2,51 +2,33 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from otoscope.asr import (
-    CharacterTokens,
-    FeatureStore,
-    ModelConfig,
-    ReferenceRecogniser,
-    Training,
-    TrainingConfig,
-    evaluate,
-    is_finished,
-    read_log,
-)
-from otoscope.engines import Failure, run_all
+from otoscope.asr import FeatureStore, ReferenceRecogniser, final_checkpoint, read_log
+from otoscope.engines import run_all
 from otoscope.errors import StudyError
-from otoscope.files import file_hash, write_text
+from otoscope.files import write_text
 from otoscope.study.config import StudyConfig
-from otoscope.study.cost import step_seconds
-from otoscope.study.folder import StudyFolder, read_json, write_json
+from otoscope.study.folder import StudyFolder, read_json
 from otoscope.study.manifest import Manifest
-from otoscope.study.measuring import Checkpoint, plan_units, read_unit, run_unit
+from otoscope.study.measuring import plan_units, read_unit, run_unit
 from otoscope.study.needs import LEVEL
 from otoscope.study.preparation import Progress, Speech, build_features, load_speech
 from otoscope.study.results import Results
 from otoscope.study.rows import CheckpointRow, LayerRow
+from otoscope.study.runs import checkpoints_of, raise_failures, run_names
+from otoscope.study.scoring import score_test
+from otoscope.study.training import train
 
-__all__ = ["available_cores", "checkpoints_of", "run_names", "run_study", "train_recognisers"]
+__all__ = ["available_cores", "run_study", "train_recognisers"]
 
 
 def available_cores() -> int:
     """Cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def run_names(config: StudyConfig) -> dict[str, tuple[str, int]]:
-    """Run name (`<recogniser>/seed<k>`) → recogniser and seed, in the order of the configuration."""
-    return {f"{name}/seed{seed}": (name, seed) for name in config.recognisers for seed in config.seeds}
 
 
 def run_study(
@@ -99,7 +81,7 @@ def train_recognisers(
         scores = {}
         for run in run_names(config):
             test = read_json(place.run(run) / "test.json")
-            path = checkpoints_of(place, run)[-1].path
+            path = final_checkpoint(place.run(run))
             scores[run] = {"test_wer": test["test_wer"], "test_cer": test["test_cer"], "checkpoint": str(path)}
     return scores
 
@@ -119,8 +101,8 @@ def _prepare_and_train(
         speeds = {s for r in config.recognisers.values() for s in r.train().speeds}
         store = build_features(speech, sorted(speeds), place.features, show)
     with manifest.timed("training"):
-        _train(place, config, speech, store, workers, show)
-        _score(place, config, speech, store, workers, show)
+        train(place, config, speech, store, workers, show)
+        score_test(place, config, speech, store, workers, show)
     manifest.recognisers(config, place)
     return speech, store
 
@@ -137,111 +119,6 @@ def _claim(place: StudyFolder, config: StudyConfig) -> None:
     write_text(place.config, config.toml())
 
 
-def _train(
-    place: StudyFolder, config: StudyConfig, speech: Speech, store: FeatureStore, workers: int, show: Progress
-) -> None:
-    train, dev = speech.texts("train"), speech.texts("dev")
-    tasks = {}
-    runs = run_names(config)
-    for run, (name, seed) in runs.items():
-        model, training = config.recognisers[name].model(), config.recognisers[name].train()
-        _claim_run(place.run(run), {"model": asdict(model), "training": asdict(training), "seed": seed})
-        if not is_finished(place.run(run)):
-            tasks[run] = (_train_one, (place.run(run), model, speech.tokens, store.path, train, dev, training, seed))
-    if workers < len(tasks):
-        tasks = {run: tasks[run] for run in _longest_first(list(tasks), config, speech)}
-    if tasks:
-        _, failures = run_all(tasks, workers=workers, poll=lambda _done: _show_training(place, config, show))
-        _raise(failures, "training", place)
-    if short := [run for run in runs if not is_finished(place.run(run))]:
-        raise StudyError(f"training of {', '.join(short)} ended before its last checkpoint: run the same command again")
-
-
-def _longest_first(unfinished: Sequence[str], config: StudyConfig, speech: Speech) -> list[str]:
-    """The runs, those that take longest to train first, so that no worker is left with one at the end."""
-    runs = run_names(config)
-    seconds = {}
-    for name in {runs[run][0] for run in unfinished}:
-        recogniser = config.recognisers[name]
-        training = recogniser.train()
-        with torch.random.fork_rng():
-            update, _ = step_seconds(ReferenceRecogniser(recogniser.model(), speech.tokens), training.batch_seconds)
-        seconds[name] = update * training.epochs / training.batch_seconds
-    return sorted(unfinished, key=lambda run: -seconds[runs[run][0]])
-
-
-def _claim_run(folder: Path, asked: dict[str, Any]) -> None:
-    """Writes what a run is, or checks that its folder was begun as the same: presets may differ between versions."""
-    path = folder / "run.json"
-    there = read_json(path)
-    asked = json.loads(json.dumps(asked))
-    if there is None:
-        write_json(path, asked)
-    elif there != asked:
-        changed = [
-            f"{part}: {there.get(part)} there, {asked[part]} now" for part in asked if there.get(part) != asked[part]
-        ]
-        raise StudyError(
-            f"{folder} was begun with other settings, by another version of Otoscope perhaps ({'; '.join(changed)}). "
-            "Choose another folder with --out, or write the settings out in a study.toml"
-        )
-
-
-def _train_one(
-    folder: Path,
-    model: ModelConfig,
-    tokens: CharacterTokens,
-    store: Path,
-    train: Mapping[str, str],
-    dev: Mapping[str, str],
-    config: TrainingConfig,
-    seed: int,
-) -> None:
-    Training(folder, model, tokens, FeatureStore(store), train, dev, config, seed).run()
-
-
-def _show_training(place: StudyFolder, config: StudyConfig, show: Progress) -> None:
-    for run in run_names(config):
-        rows = read_log(place.run(run))
-        if rows:
-            total = next(row["total"] for row in rows if row["kind"] == "checkpoint")
-            wer = [row["dev_wer"] for row in rows if row["kind"] == "checkpoint"][-1]
-            show(f"training {run}, dev WER {wer:.0%}", rows[-1]["step"], total)
-
-
-def _score(
-    place: StudyFolder, config: StudyConfig, speech: Speech, store: FeatureStore, workers: int, show: Progress
-) -> None:
-    """Scores each run's final checkpoint on test, once."""
-    test = speech.texts("test")
-    tasks: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {}
-    for run in run_names(config):
-        last = checkpoints_of(place, run)[-1].path
-        scored = read_json(place.run(run) / "test.json")
-        if scored is None or scored["weights"] != file_hash(last):
-            tasks[run] = (_score_one, (place.run(run), last, store.path, test))
-    if tasks:
-        _, failures = run_all(tasks, workers=workers, poll=lambda done: show("scoring test", done, len(tasks)))
-        _raise(failures, "scoring", place)
-
-
-def _score_one(folder: Path, checkpoint: Path, store: Path, test: Mapping[str, str]) -> None:
-    rates, loss, transcripts = evaluate(ReferenceRecogniser.load(checkpoint), FeatureStore(store), test)
-    write_json(
-        folder / "test.json",
-        {
-            "checkpoint": checkpoint.name,
-            "weights": file_hash(checkpoint),
-            "test_wer": rates.wer,
-            "test_cer": rates.cer,
-            "test_loss": loss,
-            "words": rates.words,
-            "utterances": rates.utterances,
-            "transcripts": transcripts,
-        },
-    )
-
-
 def _compare(
     place: StudyFolder, config: StudyConfig, speech: Speech, store: FeatureStore, workers: int, show: Progress
 ) -> Results:
@@ -249,7 +126,7 @@ def _compare(
     units = plan_units(runs, config.measures, samples=config.samples)
     tasks = {unit.name: (run_unit, (unit, store.path, speech.probe, place.measured, speech.clusters)) for unit in units}
     _, failures = run_all(tasks, workers=workers, poll=lambda done: show("comparing layers", done, len(tasks)))
-    _raise(failures, "comparing", place)
+    raise_failures(failures, "comparing", place)
     measured = [read_unit(unit, place.measured) for unit in units]
     about = read_json(place.manifest)
     return Results.from_rows(
@@ -278,12 +155,6 @@ def _compare(
     )
 
 
-def checkpoints_of(place: StudyFolder, run: str) -> list[Checkpoint]:
-    """The checkpoints of a run that its log knows of, in order of steps."""
-    steps = [row["step"] for row in read_log(place.run(run)) if row["kind"] == "checkpoint"]
-    return [Checkpoint(run, step, place.run(run) / "checkpoints" / f"step-{step:06d}.safetensors") for step in steps]
-
-
 def _checkpoint_rows(place: StudyFolder, run: str) -> list[CheckpointRow]:
     log = read_log(place.run(run))
     test = read_json(place.run(run) / "test.json")
@@ -292,7 +163,7 @@ def _checkpoint_rows(place: StudyFolder, run: str) -> list[CheckpointRow]:
         if row["kind"] == "step":
             losses.append(row["loss"])
             continue
-        final = row["step"] == row["total"]
+        final = row is log[-1]
         rows.append(
             CheckpointRow(
                 run,
@@ -309,17 +180,3 @@ def _checkpoint_rows(place: StudyFolder, run: str) -> list[CheckpointRow]:
         )
         losses = []
     return rows
-
-
-def _raise(failures: Sequence[Failure], doing: str, place: StudyFolder) -> None:
-    if not failures:
-        return
-    kept = f"What is finished stays in {place.path}: run the same command again to go on"
-    if all(isinstance(f.error, BrokenProcessPool) for f in failures):
-        raise StudyError(
-            f"{doing} stopped because a worker process died, most often for want of memory: fewer workers need less. "
-            'A script of your own that calls run_study must do so under `if __name__ == "__main__":`, since workers '
-            f"import it. {kept}"
-        ) from failures[0].error
-    named = "\n  ".join(f"{f.task}: {type(f.error).__name__}: {f.error}" for f in failures)
-    raise StudyError(f"{doing} failed for {len(failures)}:\n  {named}\n{kept}") from failures[0].error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +12,8 @@ import torch
 from otoscope.asr import (
     FRAME_SHIFT_SECONDS,
     MEL_BINS,
-    CharacterTokens,
     ReferenceRecogniser,
+    Tokens,
 )
 from otoscope.asr.schedule import checkpoint_steps
 from otoscope.capture import INPUT, view_name
@@ -25,7 +25,7 @@ from otoscope.study.asked import sums_bytes, way_to_sums
 from otoscope.study.config import MIN_PROBE, StudyConfig
 from otoscope.study.cost import one_thread_seconds, step_seconds
 from otoscope.study.pipeline import available_cores
-from otoscope.study.preparation import GRID_SECONDS, prepare_measures
+from otoscope.study.preparation import GRID_SECONDS, prepare_measures, tokens_of
 
 __all__ = ["Plan", "RunPlan", "plan_study"]
 
@@ -84,7 +84,7 @@ def plan_study(config: StudyConfig, *, workers: int | None = None) -> Plan:
     """
     corpus = draw_splits(load(config.corpus, format=config.format))
     workers = workers or available_cores()
-    tokens = CharacterTokens.of(u.text for u in corpus.split("train"))
+    tokens = tokens_of(config, corpus)
     hours = {s: round(corpus.split(s).duration / 3600, 3) for s in corpus.splits}
     probe = [u for split in config.probe.splits for u in corpus.split(split)]
     share = min(1.0, config.probe.utterances / max(1, len(probe)))
@@ -95,7 +95,7 @@ def plan_study(config: StudyConfig, *, workers: int | None = None) -> Plan:
     compared, disk = 0, 0
     for name, asked in config.recognisers.items():
         training = asked.train()
-        recogniser = ReferenceRecogniser(asked.model(), tokens)
+        recogniser = ReferenceRecogniser(asked.model(), tokens[name], decoder=asked.attention())
         layers = recogniser.layers()
         steps = max(1, round(1.1 * train_seconds / training.batch_seconds)) * training.epochs  # a tenth is padding
         kept = len(checkpoint_steps(steps, training.checkpoints))
@@ -169,11 +169,11 @@ def _warnings(config: StudyConfig, runs: list[RunPlan], frames: int) -> list[str
     ]
 
 
-def _sums(config: StudyConfig, tokens: CharacterTokens, frames: int) -> tuple[Path | None, int]:
+def _sums(config: StudyConfig, tokens: Mapping[str, Tokens], frames: int) -> tuple[Path | None, int]:
     """How the sums of the largest comparison are made, and their memory."""
     measures = list(map(registry.get, config.measures))
     found: list[tuple[int, Path | None]] = []
-    own = [ReferenceRecogniser(asked.model(), tokens).layers() for asked in config.recognisers.values()]
+    own = [ReferenceRecogniser(asked.model(), tokens[name]).layers() for name, asked in config.recognisers.items()]
     # A checkpoint with its final and its previous state, and every two runs at one state.
     within = [{"now": layers, "final": layers, "previous": layers} for layers in own]
     runs = [layers for layers in own for _ in config.seeds[:2]]

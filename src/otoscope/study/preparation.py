@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from otoscope.asr import FRAME_SHIFT_SECONDS, STRIDE, CharacterTokens, FeatureStore
+from otoscope.asr import FRAME_SHIFT_SECONDS, STRIDE, FeatureStore, Tokens
 from otoscope.capture import Clusters
 from otoscope.corpora import Corpus, Problem, Utterance, check, default_corpus, draw_splits, load, read_audio
 from otoscope.errors import StudyError
@@ -20,7 +20,7 @@ from otoscope.study.clusters import clusters_of
 from otoscope.study.config import MIN_PROBE, StudyConfig
 from otoscope.study.needs import check_samples
 
-__all__ = ["GRID_SECONDS", "Speech", "build_features", "load_speech", "prepare_measures"]
+__all__ = ["GRID_SECONDS", "Speech", "build_features", "load_speech", "prepare_measures", "tokens_of"]
 
 GRID_SECONDS = STRIDE * FRAME_SHIFT_SECONDS
 """From one frame that is compared to the next: the stride of every reference recogniser."""
@@ -33,11 +33,13 @@ Progress = Callable[[str, int, int], None]
 class Speech:
     """The usable utterances of a study, its alphabet, the probe set (utterance ids), a hash of texts and audio.
 
-    `clusters` are what intervals leave out in turn, where they are asked for.
+    `tokens` are what each recogniser of the study puts out. `clusters` are what intervals leave out in turn, where
+    they are asked for.
     """
 
     corpus: Corpus
-    tokens: CharacterTokens
+    alphabet: str
+    tokens: Mapping[str, Tokens]
     probe: tuple[str, ...]
     hash: str
     clusters: Clusters | None = None
@@ -62,8 +64,8 @@ def load_speech(config: StudyConfig, progress: Progress) -> Speech:
         progress=lambda done, total: progress("checking audio", done, total),
     )
     corpus = draw_splits(corpus)
-    tokens = CharacterTokens.of(u.text for u in corpus.split("train"))
-    corpus = _same_alphabet(corpus, tokens)
+    alphabet = "".join(sorted({c for u in corpus.split("train") for c in u.text}))
+    corpus = _same_alphabet(corpus, alphabet)
     for split in ("train", "dev", "test"):
         if not corpus.split(split).utterances:
             raise StudyError(
@@ -73,7 +75,13 @@ def load_speech(config: StudyConfig, progress: Progress) -> Speech:
     probe = _probe(corpus, config)
     chosen = set(probe)
     clusters = prepare_measures(config, [u for u in corpus if u.id in chosen])
-    return Speech(corpus, tokens, probe, _hash(corpus), clusters)
+    return Speech(corpus, alphabet, tokens_of(config, corpus), probe, _hash(corpus), clusters)
+
+
+def tokens_of(config: StudyConfig, corpus: Corpus) -> dict[str, Tokens]:
+    """What each recogniser puts out, by its name."""
+    texts = [u.text for u in corpus.split("train")]
+    return {name: recogniser.tokens(texts) for name, recogniser in config.recognisers.items()}
 
 
 def prepare_measures(config: StudyConfig, probe: Sequence[Utterance]) -> Clusters | None:
@@ -86,9 +94,9 @@ def prepare_measures(config: StudyConfig, probe: Sequence[Utterance]) -> Cluster
     return clusters_of({u.id: u.speaker for u in probe}, seconds) if config.intervals else None
 
 
-def _same_alphabet(corpus: Corpus, tokens: CharacterTokens) -> Corpus:
+def _same_alphabet(corpus: Corpus, alphabet: str) -> Corpus:
     """Leaves out utterances of dev and test with characters that training never saw: no recogniser could write them."""
-    known = set(tokens.characters)
+    known = set(alphabet)
     strange = {u.id: sorted(set(u.text) - known) for u in corpus if not set(u.text) <= known}
     problems = [
         Problem(i, "characters", f"{' '.join(map(repr, c))} do not occur in the training transcripts", "skipped")

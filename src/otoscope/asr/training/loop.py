@@ -31,6 +31,7 @@ from otoscope.asr.training.optimiser import adamw
 from otoscope.asr.training.plan import Plan
 from otoscope.asr.training.state import Trained
 from otoscope.asr.training.watcher import Watcher
+from otoscope.float32 import fast_float32
 
 __all__ = ["Training"]
 
@@ -113,7 +114,7 @@ class _Run:
                 self.checkpoint(0.0)
                 self.save()
             left = iter(()) if self.log.ended else self.plan.after(self.step)
-            with closing(ahead(prepared.batch, left, workers=t.workers)) as batches:
+            with fast_float32(), closing(ahead(prepared.batch, left, workers=t.workers)) as batches:
                 self.follow(batches)
 
     def follow(self, batches: Iterator[Batch]) -> None:
