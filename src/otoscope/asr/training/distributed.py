@@ -14,7 +14,7 @@ from __future__ import annotations
 import atexit
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -29,6 +29,9 @@ __all__ = ["Group", "join", "one_first"]
 
 TIMEOUT = timedelta(hours=6)
 """How long processes wait for one another: as long as process 0 may score dev, or compute features."""
+
+LEAVE = timedelta(seconds=10)
+"""How long a process that has ended waits for the others to end."""
 
 T = TypeVar("T")
 
@@ -129,5 +132,9 @@ def _device(name: str) -> torch.device:
 
 
 def _leave() -> None:
+    """Ends the connections once nobody reads from them any more; for a process that failed nobody waits for long."""
     if dist.is_initialized():
+        if dist.get_backend() == "gloo":
+            with suppress(RuntimeError):
+                dist.monitored_barrier(timeout=LEAVE)
         dist.destroy_process_group()
