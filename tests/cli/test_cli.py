@@ -65,8 +65,9 @@ def test_the_version(run):
         (["measure", "a.safetensors", "--utterances", "0"], 2, "Must be >= 1"),
         (["measure", "a.safetensors", "--samples", "0"], 2, "Must be >= 1"),
         (["study", "--samples", "10", "--dry-run"], 1, "samples: Input should be greater than or equal to 100"),
-        (["train"], 2, "recogniser"),
-        (["train", "rnn"], 2, "rnn"),
+        (["train"], 2, "what"),
+        (["train", "rnn"], 1, "nothing to train by the name rnn: expected cnn, lstm, transformer, conformer, or"),
+        (["train", "cnn", "--run", "lstm"], 1, "the study has no run lstm; its runs are cnn/seed0"),
         (["study", "--config", "/nowhere/study.toml"], 1, "error: /nowhere/study.toml cannot be read"),
         (["study", "--corpus", "/nowhere", "--dry-run"], 1, "error: "),
         (["study", "--measures", "cosine", "--dry-run"], 1, "no such measure: cosine"),
@@ -87,7 +88,6 @@ def test_a_mistake_is_one_clear_error_and_an_exit_code(run, arguments, code, sai
 @pytest.mark.parametrize(
     "option",
     [
-        ("--corpus", "x"),
         ("--format", "tsv"),
         ("--recognisers", "lstm"),
         ("--size", "small"),
@@ -105,7 +105,25 @@ def test_a_config_file_says_all(run, tmp_path, option):
     path.write_text('[recognisers.a]\narchitecture = "cnn"\n')
     code, _, err = run("study", "--config", path, *option, "--dry-run")
     assert code == 1
-    assert f"so {option[0]} cannot be given beside it" in err
+    assert f"study.toml says all of the study, so {option[0]} cannot be given beside it" in err
+
+
+def test_a_config_file_says_all_in_training_too(run, tmp_path):
+    path = tmp_path / "study.toml"
+    path.write_text('[recognisers.a]\narchitecture = "cnn"\n')
+    for option in ("--seeds", "--epochs", "--checkpoints"):
+        code, _, err = run("train", path, option, 3)
+        assert code == 1
+        assert f"so {option} cannot be given beside it" in err
+
+
+def test_a_config_file_can_be_asked_of_other_speech_and_watched(run, an4_subset, tmp_path):
+    path = tmp_path / "study.toml"
+    path.write_text('corpus = "nowhere"\n[recognisers.a]\narchitecture = "cnn"\nsize = "small"\n')
+    code, out, err = run("study", "--config", path, "--corpus", an4_subset, "--watch", "--dry-run")
+    assert code == 0, err
+    assert "an4-subset" in out
+    assert "watching     20 of them at each checkpoint" in out
 
 
 def test_a_studys_own_config_goes_on_in_its_folder(run, finished_study, tmp_path, monkeypatch):

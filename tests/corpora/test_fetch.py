@@ -269,6 +269,7 @@ def test_several_archives_make_one_corpus(server, tmp_path, samples, few):
 def test_every_source_is_complete():
     assert list(SOURCES) == [
         "an4", "mini-librispeech", "librispeech-100", "librispeech-360", "librispeech-500",
+        "librispeech-960",
         "dev-clean", "dev-other", "test-clean", "test-other",
     ]  # fmt: skip
     for s in SOURCES.values():

@@ -7,8 +7,9 @@ from typing import Any
 
 from cyclopts import App
 
-from otoscope.cli import corpus, measure, study
+from otoscope.cli import corpus, measure, study, train
 from otoscope.cli.entry import main
+from otoscope.cli.options import Json
 from otoscope.study import host, versions
 
 __all__ = ["app", "main"]
@@ -19,7 +20,7 @@ app = App(
     version=lambda: f"otoscope {versions()['otoscope']}",
 )
 app.command(study.study)
-app.command(study.train)
+app.command(train.train)
 app.command(study.report)
 app.command(measure.measure)
 app.command(measure.layers)
@@ -27,7 +28,7 @@ app.command(corpus.app)
 
 
 @app.command(name="show-versions")
-def show_versions(*, json_: study.Json = False) -> None:
+def show_versions(*, json_: Json = False) -> None:
     """Versions of everything that can change a number, and the machine: paste it into bug reports."""
     about: dict[str, Any] = {**versions(), **host()}
     print(json.dumps(about, indent=1) if json_ else "\n".join(f"{k:20} {v}" for k, v in about.items()))

@@ -10,8 +10,8 @@ from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
+from otoscope.cli.options import Json
 from otoscope.cli.progress import showing_progress
-from otoscope.cli.study import Json
 from otoscope.corpora import IMPORTERS, SOURCES, cache_dir, check, fetch, load, summarise
 
 __all__ = ["app"]

@@ -10,9 +10,9 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from otoscope.asr import ReferenceRecogniser
+from otoscope.cli.options import AtLeastOne, Json, Many
 from otoscope.cli.progress import showing_progress
 from otoscope.cli.similarities import as_json, as_text, describe
-from otoscope.cli.study import AtLeastOne, Json, Many
 from otoscope.corpora import Corpus, check, load, summarise
 from otoscope.errors import CorpusError
 from otoscope.study import measure as measure_layers

@@ -1,29 +1,21 @@
-"""`otoscope study`, `train` and `report`."""
+"""`otoscope study` and `report`."""
 
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from cyclopts import Parameter
-from cyclopts.validators import Number
 
+from otoscope.cli.asking import command_line, config_of, default_folder, folder_of, read_config, tell_problems
+from otoscope.cli.options import Architecture, AtLeastOne, Json, Many, Size, Watch
 from otoscope.cli.progress import showing_progress
-from otoscope.corpora import Problem, summarise
-from otoscope.errors import StudyError
 from otoscope.report import write_report
-from otoscope.study import Plan, Results, StudyConfig, StudyFolder, plan_study, run_study, train_recognisers
+from otoscope.study import Plan, Results, StudyFolder, plan_study, run_study
 
-__all__ = ["report", "study", "train"]
-
-Json = Annotated[bool, Parameter(name="--json", negative=(), show_default=False, help="Print the result as JSON.")]
-Many = Parameter(consume_multiple=True, negative=())
-AtLeastOne = Parameter(validator=Number(gte=1))
-Architecture = Literal["cnn", "lstm", "transformer"]
-Size = Literal["small", "base"]
+__all__ = ["report", "study"]
 
 
 def study(
@@ -31,10 +23,12 @@ def study(
     corpus: Annotated[str | None, Parameter(help='A corpus folder, or "default", the embedded one.')] = None,
     format: Annotated[str | None, Parameter(help="The corpus layout, where it is not to be guessed.")] = None,
     out: Annotated[
-        Path | None, Parameter(help="The study's folder [studies/<corpus>; with --config of a study's folder, that].")
+        Path | None, Parameter(help="The study's folder [studies/CORPUS; with --config of a study's folder, that].")
     ] = None,
     config: Annotated[Path | None, Parameter(help="A study.toml that says all of it.")] = None,
-    recognisers: Annotated[tuple[Architecture, ...] | None, Many, Parameter(help="Which to train [all three].")] = None,
+    recognisers: Annotated[
+        tuple[Architecture, ...] | None, Many, Parameter(help="Which to train [cnn lstm transformer].")
+    ] = None,
     size: Annotated[Size | None, Parameter(help="small for the embedded corpus, base elsewhere.")] = None,
     seeds: Annotated[tuple[int, ...] | None, Many, Parameter(help="Each recogniser is trained with each [0].")] = None,
     epochs: Annotated[int | None, Parameter(help="Passes over the training split.")] = None,
@@ -47,6 +41,7 @@ def study(
     samples: Annotated[
         int | None, AtLeastOne, Parameter(help="Frames to keep for measures that need frames [5000].")
     ] = None,
+    watch: Watch = False,
     workers: Annotated[
         int | None, AtLeastOne, Parameter(help="Processes of one thread each [the cores there are].")
     ] = None,
@@ -60,8 +55,9 @@ def study(
     A study that was stopped goes on when the same command is given again. The last line printed is the path of
     report.html.
     """
-    given = {
+    given: dict[str, Any] = {
         "corpus": corpus,
+        "watch": watch or None,
         "format": format,
         "recognisers": recognisers,
         "size": size,
@@ -72,91 +68,25 @@ def study(
         "intervals": intervals,
         "samples": samples,
     }
-    asked = _read(config, given) if config is not None else _config(given)
+    asked = read_config(config, given) if config is not None else config_of(given)
     if dry_run:
         plan = plan_study(asked, workers=workers)
         print(json.dumps(asdict(plan), indent=1) if json_ else _describe(plan))
         return
-    folder = out or _folder_of(config) or _default_folder(asked)
+    folder = out or folder_of(config) or default_folder(asked)
     with showing_progress() as progress:
-        results = run_study(asked, folder, workers=workers, command=_command(), progress=progress)
+        results = run_study(asked, folder, workers=workers, command=command_line(), progress=progress)
         progress("writing the report", 0, 1)
         page = write_report(folder)
         progress("writing the report", 1, 1)
-    summary = {**_summary(results, folder), "skipped_utterances": _tell_problems(folder)}
+    summary = {**_summary(results, folder), "skipped_utterances": tell_problems(folder)}
     print(json.dumps({**summary, "report": str(page)}, indent=1) if json_ else f"{_table(summary)}\n{page}")
-
-
-def train(
-    recogniser: Architecture,
-    *,
-    corpus: Annotated[str, Parameter(help='A corpus folder, or "default".')] = "default",
-    format: Annotated[str | None, Parameter(help="The corpus layout, where it is not to be guessed.")] = None,
-    out: Annotated[Path | None, Parameter(help="The folder [studies/<corpus>-<recogniser>].")] = None,
-    size: Annotated[Size | None, Parameter(help="small for the embedded corpus, base elsewhere.")] = None,
-    seeds: Annotated[tuple[int, ...], Many, Parameter(help="Trained with each.")] = (0,),
-    epochs: Annotated[int | None, Parameter(help="Passes over the training split.")] = None,
-    checkpoints: Annotated[int | None, Parameter(help="Checkpoints to keep of each run.")] = None,
-    workers: Annotated[
-        int | None, AtLeastOne, Parameter(help="Processes of one thread each [the cores there are].")
-    ] = None,
-    json_: Json = False,
-) -> None:
-    """Train one recogniser and score it on test. `otoscope study --config <folder>/study.toml` can go on from there."""
-    given = {"corpus": corpus, "format": format, "size": size, "seeds": seeds}
-    asked = _config({**given, "recognisers": (recogniser,), "epochs": epochs, "checkpoints": checkpoints})
-    folder = out or Path(f"{_default_folder(asked)}-{recogniser}")
-    with showing_progress() as progress:
-        scores = train_recognisers(asked, folder, workers=workers, command=_command(), progress=progress)
-    skipped = _tell_problems(folder)
-    if json_:
-        print(json.dumps({"folder": str(folder), "skipped_utterances": skipped, "runs": scores}, indent=1))
-    else:
-        for run, score in scores.items():
-            rates = f"test WER {score['test_wer']:.1%}, CER {score['test_cer']:.1%}"
-            print(f"{run}: {rates}\n{score['checkpoint']}")
 
 
 def report(folder: Path, *, json_: Json = False) -> None:
     """Write report.html and the figures of a finished study anew. Prints the page's path."""
     page = write_report(folder)
     print(json.dumps({"report": str(page)}) if json_ else page)
-
-
-def _read(path: Path, given: dict[str, Any]) -> StudyConfig:
-    if clash := [f"--{name}" for name, value in given.items() if value is not None]:
-        raise StudyError(f"--config says all of the study, so {', '.join(clash)} cannot be given beside it")
-    return StudyConfig.read(path)
-
-
-def _config(given: dict[str, Any]) -> StudyConfig:
-    """The study that options ask for; those not given (None) are left to the defaults."""
-    fields = {name: value for name, value in given.items() if value is not None}
-    training: dict[str, Any] = {name: fields.pop(name) for name in ("epochs", "checkpoints") if name in fields}
-    return StudyConfig.default(fields.pop("corpus", "default"), training=training, **fields)
-
-
-def _folder_of(config: Path | None) -> Path | None:
-    """The study's folder that a study.toml lies in, if it does: there the study goes on."""
-    return config.parent if config is not None and (config.parent / "manifest.json").exists() else None
-
-
-def _default_folder(config: StudyConfig) -> Path:
-    return Path("studies") / (Path(config.corpus).resolve().name if config.corpus != "default" else "default")
-
-
-def _command() -> list[str]:
-    """The command as a stranger would type it, without the path that this machine has it under."""
-    return ["otoscope", *sys.argv[1:]]
-
-
-def _tell_problems(folder: Path) -> int:
-    """Says on stderr what was skipped or mended of the corpus, as the manifest has it. Returns the number skipped."""
-    manifest = json.loads(StudyFolder(folder).manifest.read_text(encoding="utf-8"))
-    problems = [Problem(**row) for row in manifest["corpus"]["problems"]["list"]]
-    if problems:
-        print(summarise(problems), file=sys.stderr)
-    return sum(problem.action == "skipped" for problem in problems)
 
 
 def _summary(results: Results, folder: Path) -> dict[str, Any]:
@@ -187,6 +117,10 @@ def _describe(plan: Plan) -> str:
         f"corpus       {plan.corpus}: {speech}",
         f"probe set    {plan.probe_utterances} utterances, about {plan.probe_frames} frames",
     ]
+    if plan.watched_utterances:
+        lines.append(
+            f"watching     {plan.watched_utterances} of them at each checkpoint, at most 5 % of the training time"
+        )
     for run in plan.runs:
         lines.append(
             f"{run.recogniser:12} {run.parameters / 1e6:.1f} M parameters, {run.steps} steps, {run.checkpoints} "

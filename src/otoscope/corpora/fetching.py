@@ -48,7 +48,7 @@ def fetch(name: str, destination: str | Path | None = None, *, progress: Progres
         >>> fetch("no-such-corpus")
         Traceback (most recent call last):
         otoscope.errors.CorpusError: There is no source named 'no-such-corpus'; expected one of an4, mini-librispeech, \
-librispeech-100, librispeech-360, librispeech-500, dev-clean, dev-other, test-clean, test-other.
+librispeech-100, librispeech-360, librispeech-500, librispeech-960, dev-clean, dev-other, test-clean, test-other.
     """
     if name not in SOURCES:
         raise CorpusError(f"There is no source named {name!r}; expected one of {', '.join(SOURCES)}.")

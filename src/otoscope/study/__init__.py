@@ -4,8 +4,9 @@ from otoscope.study.config import ProbeConfig, RecogniserConfig, StudyConfig
 from otoscope.study.folder import StudyFolder
 from otoscope.study.manifest import host, versions
 from otoscope.study.measure import MeasurePlan, measure, plan_measure
-from otoscope.study.pipeline import run_study, train_recognisers
+from otoscope.study.pipeline import run_study
 from otoscope.study.plan import Plan, plan_study
+from otoscope.study.recognisers import train_recognisers
 from otoscope.study.results import Results
 
 __all__ = [

@@ -129,19 +129,22 @@ class ProbeConfig(_Strict):
 class StudyConfig(_Strict):
     """A whole study.
 
-    `corpus` is "default", the name of a fetched corpus, or a path, made absolute where there is such a folder;
-    `recognisers` maps names to what to train; every recogniser is trained once with each of `seeds`; `measures` are
-    registered names, `samples` the most frames that are kept for those which need frames; `intervals` asks for 95 %
-    intervals by leaving out blocks of speakers.
+    `corpus` is "default", the name of a fetched corpus, or a path, made absolute where there is such a folder; `parts`
+    are the subsets of it that are used, by name or glob, all where none is named; `recognisers` maps names to what to
+    train; every recogniser is trained once with each of `seeds`; `watch` compares layers while they train, too;
+    `measures` are registered names, `samples` the most frames that are kept for those which need frames; `intervals`
+    asks for 95 % intervals by leaving out blocks of speakers.
     """
 
     title: str = ""
     corpus: str = "default"
     format: str | None = None
+    parts: tuple[str, ...] = ()
     recognisers: dict[str, RecogniserConfig]
     seeds: tuple[Annotated[int, Field(ge=0, lt=2**32)], ...] = (0,)
     measures: tuple[str, ...] = DEFAULT_MEASURES
     intervals: bool = False
+    watch: bool = False
     samples: int = Field(default=SAMPLES, ge=MIN_SAMPLES)
     probe: ProbeConfig = ProbeConfig()
     decoding: DecodingConfig = DecodingConfig()
@@ -228,11 +231,11 @@ class StudyConfig(_Strict):
         """The fields in which two studies ask for different training: none where one can go on with the other's runs.
 
         Compared is what is meant, not how it is written: recognisers by their sizes and training, with everything
-        that a preset fills in; seeds in any order; relative and absolute paths of one corpus. Title, measures and
-        probe set do not matter to training.
+        that a preset fills in; seeds in any order; relative and absolute paths of one corpus. Title, measures,
+        watching and probe set do not matter to training.
 
         Returns:
-            Those of "corpus", "format", "recognisers" and "seeds" that differ, in this order.
+            Those of "corpus", "format", "parts", "recognisers" and "seeds" that differ, in this order.
 
         Example:
             >>> one = StudyConfig.default(recognisers=["lstm"], training={"epochs": 16, "speeds": (1.0,)})
@@ -248,6 +251,7 @@ class StudyConfig(_Strict):
         return {
             "corpus": _resolved(self.corpus),
             "format": self.format,
+            "parts": sorted(self.parts),
             "recognisers": {
                 name: (r.model(), r.attention(), r.pieces, r.train()) for name, r in self.recognisers.items()
             },

@@ -10,7 +10,10 @@ import torch
 
 from otoscope.asr import FRAME_SHIFT_SECONDS, MEL_BINS, ReferenceRecogniser
 
-__all__ = ["one_thread_seconds", "step_seconds"]
+__all__ = ["TIMED_SECONDS", "one_thread_seconds", "step_seconds"]
+
+TIMED_SECONDS = 60.0
+"""Speech in a timed batch at the most: batches meant for a GPU would take minutes, and their cost goes by length."""
 
 
 def step_seconds(recogniser: ReferenceRecogniser, batch_seconds: float) -> tuple[float, float]:

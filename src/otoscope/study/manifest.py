@@ -21,7 +21,7 @@ from otoscope.study.config import StudyConfig
 from otoscope.study.folder import StudyFolder, read_json, write_json
 from otoscope.study.preparation import Speech
 
-__all__ = ["Manifest", "host", "versions"]
+__all__ = ["Manifest", "host", "versions", "without_transcripts"]
 
 SCHEMA_VERSION = 1
 PACKAGES = ("otoscope", "torch", "numpy", "xarray", "kaldi-native-fbank", "soundfile", "soxr", "jiwer", "safetensors")
@@ -126,12 +126,14 @@ class Manifest:
         self._write()
 
     def recognisers(self, config: StudyConfig, place: StudyFolder) -> None:
-        """Records the trained recognisers: sizes, training, scores, seconds."""
+        """Records the recognisers that are trained and scored: sizes, training, scores."""
         rows = []
         for name, recogniser in config.recognisers.items():
             for seed in config.seeds:
                 folder = place.run(f"{name}/seed{seed}")
                 test = read_json(folder / "test.json")
+                if test is None:
+                    continue  # not asked for yet
                 final = ReferenceRecogniser.load(folder / "checkpoints" / test["checkpoint"])
                 rows.append(
                     {
@@ -145,7 +147,7 @@ class Manifest:
                         "training": asdict(recogniser.train()),
                         "test_wer": test["test_wer"],
                         "test_cer": test["test_cer"],
-                        **{how: _rates(test[how]) for how in ("ngram", "attention") if how in test},
+                        **{how: without_transcripts(test[how]) for how in ("ngram", "attention") if how in test},
                     }
                 )
         self.content["recognisers"] = rows
@@ -162,6 +164,6 @@ class Manifest:
             write_json(self.place.manifest, self.content)
 
 
-def _rates(decoded: dict[str, Any]) -> dict[str, Any]:
+def without_transcripts(decoded: dict[str, Any]) -> dict[str, Any]:
     """What another way of decoding gave, without the transcripts."""
     return {name: value for name, value in decoded.items() if name != "transcripts"}

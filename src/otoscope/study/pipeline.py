@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from otoscope.asr import FeatureStore, ReferenceRecogniser, final_checkpoint, read_log
+from otoscope.asr import FeatureStore, ReferenceRecogniser, read_log
 from otoscope.engines import run_all
 from otoscope.errors import StudyError
-from otoscope.files import write_text
 from otoscope.study.config import StudyConfig
 from otoscope.study.folder import StudyFolder, read_json
 from otoscope.study.manifest import Manifest
 from otoscope.study.measuring import plan_units, read_unit, run_unit
 from otoscope.study.needs import LEVEL
-from otoscope.study.preparation import Progress, Speech, build_features, load_speech
+from otoscope.study.preparation import Progress, Speech
+from otoscope.study.recognisers import available_cores, launched, prepare, silent
 from otoscope.study.results import Results
 from otoscope.study.rows import CheckpointRow, LayerRow
 from otoscope.study.runs import checkpoints_of, raise_failures, run_names
 from otoscope.study.scoring import score_test
-from otoscope.study.training import train
+from otoscope.study.training import train, unfinished
 
-__all__ = ["available_cores", "run_study", "train_recognisers"]
-
-
-def available_cores() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+__all__ = ["run_study"]
 
 
 def run_study(
@@ -48,75 +41,27 @@ def run_study(
     Raises StudyError where the folder holds another study or is in use, CorpusError where the speech cannot be used,
     and StudyError naming the runs where training failed.
     """
+    if launched():
+        raise StudyError(
+            "torchrun starts processes that train together, and a study also compares, in workers of its own: give "
+            "`otoscope train` to torchrun, then run `otoscope study` on the same folder without it"
+        )
     place = StudyFolder(folder)
-    show = progress or _silent
+    show = progress or silent
     workers = workers or available_cores()
+    runs = list(run_names(config))
     with place.locked():
         manifest = Manifest.open(place, config, command)
-        speech, store = _prepare_and_train(place, config, manifest, workers, show)
+        speech, store = prepare(place, config, manifest, show)
+        with manifest.timed("training"):
+            train(place, config, speech, store, unfinished(place, config, runs), workers, show)
+            score_test(place, config, speech, store, runs, workers, show)
+        manifest.recognisers(config, place)
         with manifest.timed("comparing"):
             results = _compare(place, config, speech, store, workers, show)
             results.save(place.results)
         manifest.finish()
     return results
-
-
-def train_recognisers(
-    config: StudyConfig,
-    folder: Path,
-    *,
-    workers: int | None = None,
-    command: Sequence[str] = (),
-    progress: Progress | None = None,
-) -> dict[str, dict[str, Any]]:
-    """The first half of `run_study`: trains every run and scores it on test, compares nothing.
-
-    Returns run name → {"test_wer", "test_cer", "checkpoint"}. `run_study` on the same folder goes on from there.
-    """
-    place = StudyFolder(folder)
-    with place.locked():
-        manifest = Manifest.open(place, config, command)
-        _prepare_and_train(place, config, manifest, workers or available_cores(), progress or _silent)
-        manifest.finish()
-        scores = {}
-        for run in run_names(config):
-            test = read_json(place.run(run) / "test.json")
-            path = final_checkpoint(place.run(run))
-            scores[run] = {"test_wer": test["test_wer"], "test_cer": test["test_cer"], "checkpoint": str(path)}
-    return scores
-
-
-def _silent(_what: str, _done: int, _total: int) -> None:
-    """Progress that nobody watches."""
-
-
-def _prepare_and_train(
-    place: StudyFolder, config: StudyConfig, manifest: Manifest, workers: int, show: Progress
-) -> tuple[Speech, FeatureStore]:
-    _claim(place, config)
-    with manifest.timed("corpus"):
-        speech = load_speech(config, show)
-    manifest.speech(speech)
-    with manifest.timed("features"):
-        speeds = {s for r in config.recognisers.values() for s in r.train().speeds}
-        store = build_features(speech, sorted(speeds), place.features, show)
-    with manifest.timed("training"):
-        train(place, config, speech, store, workers, show)
-        score_test(place, config, speech, store, workers, show)
-    manifest.recognisers(config, place)
-    return speech, store
-
-
-def _claim(place: StudyFolder, config: StudyConfig) -> None:
-    """Writes `study.toml`, or checks that the one there asks for the same training."""
-    if place.config.exists() and (changed := config.training_differences(StudyConfig.read(place.config))):
-        raise StudyError(
-            f"{place.path} holds another study: {', '.join(changed)} differ from what is asked now. Choose another "
-            f"folder with --out, or run it as it was with --config {place.config}"
-        )
-    for left in place.path.rglob(".*.tmp"):  # by a process that was killed; nobody else writes while we hold the lock
-        left.unlink(missing_ok=True)
-    write_text(place.config, config.toml())
 
 
 def _compare(

@@ -23,9 +23,10 @@ from otoscope.measures import Measure, Moments, Samples, registry
 from otoscope.measures.path import Path
 from otoscope.study.asked import sums_bytes, way_to_sums
 from otoscope.study.config import MIN_PROBE, StudyConfig
-from otoscope.study.cost import one_thread_seconds, step_seconds
-from otoscope.study.pipeline import available_cores
+from otoscope.study.cost import TIMED_SECONDS, one_thread_seconds, step_seconds
 from otoscope.study.preparation import GRID_SECONDS, prepare_measures, tokens_of
+from otoscope.study.recognisers import available_cores
+from otoscope.study.watched import MOST_WATCHED
 
 __all__ = ["Plan", "RunPlan", "plan_study"]
 
@@ -56,8 +57,9 @@ class RunPlan:
 class Plan:
     """A study before it runs.
 
-    Times in seconds; `path`, `reason` and `moments_bytes` are of the largest comparison, of which each worker does one
-    at a time; `warnings` name what will not work as asked.
+    Times in seconds; `watched_utterances` are those on which layers are compared during training, 0 without a watch;
+    `path`, `reason` and `moments_bytes` are of the largest comparison, of which each worker does one at a time;
+    `warnings` name what will not work as asked.
     """
 
     corpus: str
@@ -65,6 +67,7 @@ class Plan:
     utterances: dict[str, int]
     probe_utterances: int
     probe_frames: int
+    watched_utterances: int
     runs: tuple[RunPlan, ...]
     seeds: int
     comparisons: int
@@ -82,7 +85,7 @@ def plan_study(config: StudyConfig, *, workers: int | None = None) -> Plan:
 
     The audio is not decoded, so utterances that the checks will skip still count.
     """
-    corpus = draw_splits(load(config.corpus, format=config.format))
+    corpus = draw_splits(load(config.corpus, format=config.format, parts=config.parts))
     workers = workers or available_cores()
     tokens = tokens_of(config, corpus)
     hours = {s: round(corpus.split(s).duration / 3600, 3) for s in corpus.splits}
@@ -99,7 +102,8 @@ def plan_study(config: StudyConfig, *, workers: int | None = None) -> Plan:
         layers = recogniser.layers()
         steps = max(1, round(1.1 * train_seconds / training.batch_seconds)) * training.epochs  # a tenth is padding
         kept = len(checkpoint_steps(steps, training.checkpoints))
-        update, forward = step_seconds(recogniser, training.batch_seconds)
+        timed = min(training.batch_seconds, TIMED_SECONDS)
+        update, forward = (s * training.batch_seconds / timed for s in step_seconds(recogniser, timed))
         depth = len(layers)
         # Layer × layer and against the final state at each checkpoint, against the previous at all but the first,
         # and layer × layer with shuffled utterances at both ends.
@@ -126,6 +130,7 @@ def plan_study(config: StudyConfig, *, workers: int | None = None) -> Plan:
         {s: len(corpus.split(s)) for s in corpus.splits},
         round(share * len(probe)),
         probe_frames,
+        min(MOST_WATCHED, round(share * len(probe))) if config.watch else 0,
         tuple(runs),
         seeds,
         compared,

@@ -54,10 +54,10 @@ def load_speech(config: StudyConfig, progress: Progress) -> Speech:
 
     Raises CorpusError or StudyError where too little is left to train, to validate, to test or to compare on.
     """
-    if config.corpus == "default":
+    if config.corpus == "default" and not config.parts:
         corpus = default_corpus(progress=lambda done, total: progress("speaking the corpus, seconds", done, total))
     else:
-        corpus = load(config.corpus, format=config.format)
+        corpus = load(config.corpus, format=config.format, parts=config.parts)
     corpus = check(
         corpus,
         stride=GRID_SECONDS,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +35,18 @@ WIDEST = 10  # hypotheses of a search by attention, which needs fewer than one b
 
 
 def score_test(
-    place: StudyFolder, config: StudyConfig, speech: Speech, store: FeatureStore, workers: int, show: Progress
+    place: StudyFolder,
+    config: StudyConfig,
+    speech: Speech,
+    store: FeatureStore,
+    runs: Sequence[str],
+    workers: int,
+    show: Progress,
 ) -> None:
-    """Scores each run's final model on test, once."""
+    """Scores the final model of each of `runs` on test, once."""
     texts = {split: speech.texts(split) for split in ("train", "dev", "test")}
     tasks: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {}
-    for run in run_names(config):
+    for run in runs:
         final = final_checkpoint(place.run(run))
         there = read_json(place.run(run) / "test.json")
         asked = config.decoding.model_dump() if config.decoding.ngram else None

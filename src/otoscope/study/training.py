@@ -1,57 +1,114 @@
-"""The training of a study's recognisers, several at a time."""
+"""The training of a study's recognisers: several at a time, or one after another by all processes of `torchrun`."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
 import torch
 
-from otoscope.asr import FeatureStore, ReferenceRecogniser, Training, is_finished, read_log
-from otoscope.engines import run_all
-from otoscope.errors import StudyError
+from otoscope.asr import FeatureStore, ReferenceRecogniser, Training, is_finished
+from otoscope.asr.training.distributed import Group
+from otoscope.engines import Failure, run_all
+from otoscope.errors import OtoscopeError, StudyError
 from otoscope.study.config import RecogniserConfig, StudyConfig
-from otoscope.study.cost import step_seconds
+from otoscope.study.cost import TIMED_SECONDS, step_seconds
 from otoscope.study.folder import StudyFolder, read_json, write_json
+from otoscope.study.following import Following
 from otoscope.study.preparation import Progress, Speech
 from otoscope.study.runs import raise_failures, run_names
+from otoscope.study.watched import spread, watched
 
-__all__ = ["train", "training_of"]
+__all__ = ["chosen_runs", "train", "train_together", "training_of", "unfinished"]
+
+POLL_SECONDS = 0.5
+
+
+def chosen_runs(config: StudyConfig, asked: Sequence[str] = ()) -> list[str]:
+    """The runs that are asked for, each by its name or by its recogniser's for all seeds; all where none is.
+
+    Raises StudyError naming what the study does not have.
+
+    >>> config = StudyConfig.default(recognisers=["cnn", "lstm"], seeds=[0, 1])
+    >>> chosen_runs(config, ["lstm", "cnn/seed1"])
+    ['cnn/seed1', 'lstm/seed0', 'lstm/seed1']
+    """
+    runs = run_names(config)
+    if unknown := [name for name in asked if name not in runs and name not in config.recognisers]:
+        raise StudyError(f"the study has no run {', '.join(unknown)}; its runs are {', '.join(runs)}")
+    return [run for run, (name, _) in runs.items() if not asked or run in asked or name in asked]
 
 
 def train(
-    place: StudyFolder, config: StudyConfig, speech: Speech, store: FeatureStore, workers: int, show: Progress
+    place: StudyFolder,
+    config: StudyConfig,
+    speech: Speech,
+    store: FeatureStore,
+    runs: Sequence[str],
+    workers: int,
+    show: Progress,
 ) -> None:
-    """Trains every run that is not finished, those that take longest first."""
-    tasks, runs = {}, run_names(config)
-    for run, (name, seed) in runs.items():
-        _claim_run(place.run(run), config.recognisers[name], seed)
-        if not is_finished(place.run(run)):
-            tasks[run] = (_train_one, (training_of(place, config, speech, store, run),))
-    if workers < len(tasks):
-        tasks = {run: tasks[run] for run in _longest_first(list(tasks), config, speech)}
+    """Trains `runs`, which are not finished, in worker processes; those that take longest first."""
+    if workers < len(runs):
+        runs = _longest_first(runs, config, speech)
+    utterances = spread(speech.probe) if config.watch else ()
+    tasks = {run: (_train_one, (training_of(place, config, speech, store, run), utterances)) for run in runs}
     if tasks:
-        _, failures = run_all(tasks, workers=workers, poll=lambda _done: _show_training(place, config, show))
+        following = {run: Following(place.run(run)) for run in runs}
+        _, failures = run_all(tasks, workers=workers, poll=lambda _done: _show(following, show))
         raise_failures(failures, "training", place)
     if short := [run for run in runs if not is_finished(place.run(run))]:
         raise StudyError(f"training of {', '.join(short)} ended before its last checkpoint: run the same command again")
 
 
-def _longest_first(unfinished: Sequence[str], config: StudyConfig, speech: Speech) -> list[str]:
+def train_together(
+    place: StudyFolder,
+    config: StudyConfig,
+    speech: Speech,
+    store: FeatureStore,
+    runs: Sequence[str],
+    group: Group,
+    show: Progress,
+) -> None:
+    """Trains `runs` one after another, all processes of the group at the same one; the first error ends it.
+
+    Every process calls it with the same arguments.
+    """
+    utterances = spread(speech.probe) if config.watch and group.first else ()
+    with _showing({run: Following(place.run(run)) for run in runs}, show if group.first else None):
+        for run in runs:
+            try:
+                _train_one(training_of(place, config, speech, store, run), utterances)
+            except OtoscopeError as error:
+                raise_failures([Failure(run, error)], "training", place)
+
+
+def unfinished(place: StudyFolder, config: StudyConfig, runs: Sequence[str]) -> list[str]:
+    """The runs that are left to train, after all are known to be what their folders were begun as."""
+    names = run_names(config)
+    for run in runs:
+        name, seed = names[run]
+        _claim_run(place.run(run), config.recognisers[name], seed)
+    return [run for run in runs if not is_finished(place.run(run))]
+
+
+def _longest_first(left: Sequence[str], config: StudyConfig, speech: Speech) -> list[str]:
     """The runs, those that take longest to train first, so that no worker is left with one at the end."""
     runs = run_names(config)
     seconds = {}
-    for name in {runs[run][0] for run in unfinished}:
+    for name in {runs[run][0] for run in left}:
         recogniser = config.recognisers[name]
         training = recogniser.train()
         with torch.random.fork_rng():
-            update, _ = step_seconds(
-                ReferenceRecogniser(recogniser.model(), speech.tokens[name]), training.batch_seconds
-            )
-        seconds[name] = update * training.epochs / training.batch_seconds
-    return sorted(unfinished, key=lambda run: -seconds[runs[run][0]])
+            network = ReferenceRecogniser(recogniser.model(), speech.tokens[name], decoder=recogniser.attention())
+            timed = min(training.batch_seconds, TIMED_SECONDS)
+            update, _ = step_seconds(network, timed)
+        seconds[name] = update * training.epochs / timed
+    return sorted(left, key=lambda run: -seconds[runs[run][0]])
 
 
 def _claim_run(folder: Path, recogniser: RecogniserConfig, seed: int) -> None:
@@ -94,14 +151,34 @@ def training_of(place: StudyFolder, config: StudyConfig, speech: Speech, store: 
     )
 
 
-def _train_one(training: Training) -> None:
-    training.run()
+def _train_one(training: Training, utterances: Sequence[str]) -> None:
+    with watched(training, utterances) as asked:
+        asked.run()
 
 
-def _show_training(place: StudyFolder, config: StudyConfig, show: Progress) -> None:
-    for run in run_names(config):
-        rows = read_log(place.run(run))
-        if rows:
-            total = next(row["total"] for row in rows if row["kind"] == "checkpoint")
-            wer = [row["dev_wer"] for row in rows if row["kind"] == "checkpoint"][-1]
-            show(f"training {run}, dev WER {wer:.0%}", rows[-1]["step"], total)
+def _show(following: Mapping[str, Following], show: Progress) -> None:
+    for run, log in following.items():
+        if (now := log.look()) is not None:
+            show(f"training {run}, dev WER {now.dev_wer:.0%}", now.step, now.total)
+
+
+@contextmanager
+def _showing(following: Mapping[str, Following], show: Progress | None) -> Iterator[None]:
+    """Shows how far runs are, about twice a second, while this process trains them itself."""
+    if show is None:
+        yield
+        return
+    ended = threading.Event()
+
+    def watch_logs() -> None:
+        while not ended.wait(POLL_SECONDS):
+            _show(following, show)
+
+    thread = threading.Thread(target=watch_logs, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+        _show(following, show)

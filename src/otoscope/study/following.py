@@ -1,0 +1,58 @@
+"""How far a run has come, as its log says while another process writes it."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["Following", "Standing"]
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Updates done, those of the whole plan, and the dev WER of the last checkpoint."""
+
+    step: int
+    total: int
+    dev_wer: float
+
+
+class Following:
+    """Reads on in a run's `log.jsonl` from where it stopped: that of a long training is large, and looked at often.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     following, log = Following(Path(folder)), Path(folder, "log.jsonl")
+    ...     before = following.look()
+    ...     _ = log.write_text('{"kind": "checkpoint", "step": 0, "total": 9, "dev_wer": 1.0}\\n{"kind": "st')
+    ...     before, following.look()
+    (None, Standing(step=0, total=9, dev_wer=1.0))
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """`folder` is that of the run; it need not be there yet."""
+        self._path = folder / "log.jsonl"
+        self._file, self._read = 0, 0
+        self._standing: Standing | None = None
+
+    def look(self) -> Standing | None:
+        """How far the run is now; None before its first checkpoint."""
+        try:
+            file = self._path.open("rb")
+        except FileNotFoundError:
+            return None
+        with file:
+            number = os.fstat(file.fileno()).st_ino
+            if number != self._file:  # a run that goes on drops what its state does not know: it writes another file
+                self._file, self._read, self._standing = number, 0, None
+            file.seek(self._read)
+            whole, newline, _ = file.read().rpartition(b"\n")
+        self._read += len(whole) + len(newline)
+        for row in map(json.loads, whole.splitlines()):
+            if row["kind"] == "checkpoint":
+                self._standing = Standing(row["step"], row["total"], row["dev_wer"])
+            elif self._standing is not None:
+                self._standing = Standing(row["step"], self._standing.total, self._standing.dev_wer)
+        return self._standing
