@@ -105,7 +105,11 @@ class ReferenceRecogniser:
             "tokens": self.tokens.to_dict(),
             "step": self.step,
         }
-        save_tensors(path, {k: v.contiguous() for k, v in self._module.state_dict().items()}, {KEY: json.dumps(about)})
+        save_tensors(
+            path,
+            {k: v.detach().cpu().contiguous() for k, v in self._module.state_dict().items()},
+            {KEY: json.dumps(about)},
+        )
 
     @classmethod
     def load(cls, path: Path) -> ReferenceRecogniser:

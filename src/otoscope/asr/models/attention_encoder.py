@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from otoscope.asr.models.attention import POSITIONS, check_attention
 from otoscope.asr.models.common import check_rate, check_sizes, frame_mask
+from otoscope.asr.models.dropout import Dropout
 from otoscope.asr.models.front_end import check_front_end, front_end
 from otoscope.asr.models.network import Encoded, Network
 from otoscope.asr.settings import expect, is_whole
@@ -76,7 +77,7 @@ class AttentionEncoder(Network):
         self.layer_drop = config.layer_drop
         self.intermediate_ctc = config.intermediate_ctc
         self.subsample = front_end(config.front_end, bins, config.units, config.front_end_channels)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.blocks = nn.ModuleList(blocks)
         self.conditioning = nn.Linear(tokens, config.units) if config.self_conditioning else None
         self.norm: nn.Module = nn.LayerNorm(config.units)
@@ -101,10 +102,7 @@ class AttentionEncoder(Network):
         return Encoded(self.norm(x), lengths, tuple(intermediate))
 
     def _dropped(self) -> list[bool]:
-        """The blocks to leave out of this pass, drawn before all else.
-
-        Processes that share a batch between them then leave out the same blocks, however long their utterances are.
-        """
+        """The blocks to leave out of this pass, drawn before all else; every part of a batch has its own."""
         if not self.training or self.layer_drop == 0:
             return [False] * len(self.blocks)
         return (torch.rand(len(self.blocks)) < self.layer_drop).tolist()

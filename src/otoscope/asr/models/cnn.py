@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from otoscope.asr.models.common import check_sizes, frame_mask
+from otoscope.asr.models.dropout import Dropout
 from otoscope.asr.models.front_end import check_front_end, front_end
 from otoscope.asr.models.network import Encoded, Network
 from otoscope.asr.settings import expect
@@ -51,7 +52,7 @@ class Block(nn.Module):
             self.convolution = nn.Sequential(depthwise, nn.Conv1d(units, units, 1))
         else:
             self.convolution = nn.Conv1d(units, units, kernel, padding=kernel // 2)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """(batch, channels, frames) and mask (batch, 1, frames) to the same shape."""
@@ -70,7 +71,7 @@ class Cnn(Network):
         self.subsample = front_end(config.front_end, bins, config.units, config.front_end_channels)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.blocks))
         self.norm = nn.LayerNorm(config.units)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def encode(self, features: Tensor, lengths: Tensor) -> Encoded:
         """Padded features (batch, frames, bins) and lengths to hidden frames."""

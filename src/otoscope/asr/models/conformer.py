@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from otoscope.asr.models.attention import POSITIONS
 from otoscope.asr.models.attention_encoder import AttentionEncoder, AttentionEncoderConfig
 from otoscope.asr.models.common import check_sizes
+from otoscope.asr.models.dropout import Dropout
 from otoscope.asr.settings import expect
 
 __all__ = ["Conformer", "ConformerConfig"]
@@ -37,9 +38,9 @@ class FeedForward(nn.Sequential):
             nn.LayerNorm(config.units),
             nn.Linear(config.units, config.feed_forward),
             nn.SiLU(),
-            nn.Dropout(config.dropout),
+            Dropout(config.dropout),
             nn.Linear(config.feed_forward, config.units),
-            nn.Dropout(config.dropout),
+            Dropout(config.dropout),
         )
 
 
@@ -59,7 +60,7 @@ class Convolution(nn.Module):
         self.depthwise = nn.Conv1d(units, units, config.kernel, padding=config.kernel // 2, groups=units)
         self.middle_norm = nn.LayerNorm(units)
         self.output = nn.Linear(units, units)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """(batch, frames, units) and mask (batch, frames) to the same shape."""
@@ -81,7 +82,7 @@ class Block(nn.Module):
         self.convolution = Convolution(config)
         self.second = FeedForward(config)
         self.norm = nn.LayerNorm(config.units)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def forward(self, x: Tensor, mask: Tensor, table: Tensor) -> Tensor:
         """(batch, frames, units), mask (batch, frames) and the table of positions to (batch, frames, units)."""

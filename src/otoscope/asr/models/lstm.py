@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from otoscope.asr.models.common import check_sizes
+from otoscope.asr.models.dropout import Dropout
 from otoscope.asr.models.front_end import check_front_end, front_end
 from otoscope.asr.models.network import Encoded, Network
 from otoscope.asr.settings import expect
@@ -46,7 +47,7 @@ class Block(nn.Module):
         super().__init__()
         self.ahead = nn.LSTM(inputs, units, batch_first=True)
         self.back = nn.LSTM(inputs, units, batch_first=True) if bidirectional else None
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor, turn: Tensor) -> Tensor:
         """(batch, frames, inputs) and the turned-round frame order (batch, frames, 1) to (batch, frames, width)."""
@@ -71,7 +72,7 @@ class Lstm(Network):
             for i in range(config.blocks)
         )
         self.norm = nn.LayerNorm(width)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def encode(self, features: Tensor, lengths: Tensor) -> Encoded:
         """Padded features (batch, frames, bins) and lengths to hidden frames."""

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from otoscope.asr.models.attention import POSITIONS
 from otoscope.asr.models.attention_encoder import AttentionEncoder, AttentionEncoderConfig
+from otoscope.asr.models.dropout import Dropout
 
 __all__ = ["Transformer", "TransformerConfig"]
 
@@ -28,10 +29,10 @@ class Block(nn.Module):
         self.feed_forward = nn.Sequential(
             nn.Linear(config.units, config.feed_forward),
             nn.GELU(),
-            nn.Dropout(config.dropout),
+            Dropout(config.dropout),
             nn.Linear(config.feed_forward, config.units),
         )
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def forward(self, x: Tensor, mask: Tensor, table: Tensor) -> Tensor:
         """(batch, frames, units), mask (batch, frames) and the table of positions to (batch, frames, units)."""

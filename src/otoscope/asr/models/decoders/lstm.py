@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from otoscope.asr.models.common import check_sizes, frame_mask, log_probabilities
 from otoscope.asr.models.decoders.base import AttentionDecoder, State
+from otoscope.asr.models.dropout import Dropout
 
 __all__ = ["LstmDecoder", "LstmDecoderConfig"]
 
@@ -70,7 +71,7 @@ class LstmDecoder(AttentionDecoder):
         self.blocks = nn.ModuleList(nn.LSTMCell(units if i else units + width, units) for i in range(config.blocks))
         self.attention = AdditiveAttention(units, width, config.attention)
         self.readout = nn.Linear(units + width, units)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.output = nn.Linear(units, tokens)
 
     def start(self, hidden: Tensor, lengths: Tensor) -> LstmState:

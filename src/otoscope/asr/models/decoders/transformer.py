@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from otoscope.asr.models.attention import sinusoids
 from otoscope.asr.models.common import check_sizes, frame_mask, log_probabilities
 from otoscope.asr.models.decoders.base import AttentionDecoder, State
+from otoscope.asr.models.dropout import Dropout
 from otoscope.asr.settings import expect
 
 __all__ = ["TransformerDecoder", "TransformerDecoderConfig"]
@@ -87,10 +88,10 @@ class Block(nn.Module):
         self.feed_forward = nn.Sequential(
             nn.Linear(units, config.feed_forward),
             nn.GELU(),
-            nn.Dropout(config.dropout),
+            Dropout(config.dropout),
             nn.Linear(config.feed_forward, units),
         )
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def forward(self, x: Tensor, memory: Tensor, mask: Tensor, past: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
         """New steps (batch, steps, units), with what came before them.
@@ -117,7 +118,7 @@ class TransformerDecoder(AttentionDecoder):
         self.embedding = nn.Embedding(tokens, config.units)
         # At this size, times √units below, tokens are as large as their positions.
         nn.init.normal_(self.embedding.weight, std=config.units**-0.5)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.blocks = nn.ModuleList(Block(width, config) for _ in range(config.blocks))
         self.norm = nn.LayerNorm(config.units)
         self.output = nn.Linear(config.units, tokens)
