@@ -15,9 +15,9 @@ square matrices in the same run. Writes docs/results/throughput/<device>-<precis
 from __future__ import annotations
 
 import argparse
+import datetime
 import json
 import os
-import platform
 import statistics
 import tempfile
 import time
@@ -41,6 +41,8 @@ from otoscope.asr.training.data import Batch, Preparation
 from otoscope.asr.training.distributed import join
 from otoscope.asr.training.loop import _Run
 from otoscope.corpora import read_audio
+from otoscope.float32 import fast_float32
+from otoscope.study.manifest import host
 
 ROOT = Path(__file__).resolve().parents[1]
 TABLES = ROOT / "docs" / "results" / "throughput"
@@ -202,6 +204,9 @@ def compare(name: str, config: ModelConfig, args: argparse.Namespace, folder: Pa
 
 def table(records: list[dict[str, object]], args: argparse.Namespace) -> str:
     lines = [
+        "# Training throughput beside encoders of transformers",
+        "",
+        f"`python benchmarks/throughput.py`, {datetime.date.today()}, {host()['machine']}: "
         f"{args.device}, {args.precision}, {args.threads} threads, {args.rounds} rounds of {args.batches} batches of "
         f"up to {args.batch_seconds:g} s of speech; torch {torch.__version__}, "
         f"transformers {transformers.__version__}.",
@@ -231,8 +236,9 @@ def main() -> None:
     records = []
     with tempfile.TemporaryDirectory() as folder:
         for name, config in {"conformer": ConformerConfig(), "transformer": TransformerConfig()}.items():
-            records += compare(name, config, args, Path(folder))
-    about = {"machine": platform.machine(), "system": platform.system(), **vars(args), "out": None, "records": records}
+            with fast_float32():  # as in training: theirs profits as well
+                records += compare(name, config, args, Path(folder))
+    about = {"host": host(), **vars(args), "out": None, "records": records}
     args.out.mkdir(parents=True, exist_ok=True)
     stem = args.out / f"{args.device}-{args.precision}"
     stem.with_suffix(".md").write_text(table(records, args), encoding="utf-8")
