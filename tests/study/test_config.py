@@ -17,6 +17,29 @@ def test_a_configuration_survives_being_written_and_read(tmp_path):
     assert StudyConfig.read(path) == config
 
 
+def test_every_field_survives_being_written_and_read(tmp_path):
+    config = StudyConfig.of(
+        corpus=str(tmp_path),
+        parts=["train-*", "dev-clean"],
+        watch=True,
+        decoding={"ngram": 4, "beam": 7},
+        recognisers={
+            "a": {
+                "architecture": "conformer",
+                "settings": {"intermediate_ctc": [1, 3], "self_conditioning": True, "positions": "rotary"},
+                "decoder": "transformer",
+                "decoder_settings": {"blocks": 1},
+                "pieces": 64,
+                "training": {"ctc_weight": 0.3, "memory_seconds": 20.5, "speeds": [1.0]},
+            }
+        },
+    )
+    path = tmp_path / "study.toml"
+    path.write_text(config.toml(), encoding="utf-8")
+    assert StudyConfig.read(path) == config
+    assert config.recognisers["a"].model().intermediate_ctc == (1, 3)
+
+
 def test_the_default_study_is_small_on_the_embedded_corpus_and_base_elsewhere():
     sizes = {r.size for r in StudyConfig.default().recognisers.values()}
     assert sizes == {"small"}
@@ -67,6 +90,24 @@ def test_changes_reach_the_network_and_its_training():
         ({"recognisers": {"a": {"architecture": "cnn"}}, "colour": 1}, r"colour: Extra inputs are not permitted"),
         ({"recognisers": {"a": {"architecture": "cnn", "settings": {"heads": 2}}}}, "cnn has no setting heads"),
         ({"recognisers": {"a": {"architecture": "cnn", "training": {"epoch": 2}}}}, "training has no setting epoch"),
+        (
+            {"recognisers": {"a": {"architecture": "cnn", "training": {"ctc_weight": 0.3}}}},
+            r"ctc_weight = 0\.3, which leaves a share to an attention decoder, and there is none; add decoder",
+        ),
+        (
+            {"recognisers": {"a": {"architecture": "cnn", "decoder_settings": {"units": 8}}}},
+            "decoder_settings are given and no decoder",
+        ),
+        (
+            {"recognisers": {"a": {"architecture": "cnn", "decoder": "lstm", "decoder_settings": {"heads": 2}}}},
+            "the lstm decoder has no setting heads; it has attention",
+        ),
+        ({"recognisers": {"a": {"architecture": "cnn", "decoder": "cnn"}}}, r"decoder: .*'lstm' or 'transformer'"),
+        ({"recognisers": {"a": {"architecture": "cnn", "pieces": 1}}}, "pieces: .*greater than or equal to 2"),
+        ({"recognisers": {"a": {"architecture": "cnn"}}, "decoding": {"ngram": 1}}, "expected 0 or 2 to 5"),
+        ({"recognisers": {"a": {"architecture": "cnn"}}, "decoding": {"ngram": 6}}, "less than or equal to 5"),
+        ({"recognisers": {"a": {"architecture": "cnn"}}, "decoding": {"beam": 0}}, "greater than or equal to 1"),
+        ({"recognisers": {"a": {"architecture": "cnn"}}, "watch": "often"}, "watch: .*boolean"),
     ],
 )
 def test_what_cannot_be_asked_is_named(fields, said):
@@ -135,6 +176,8 @@ def test_differences_in_training_are_those_of_meaning(tmp_path, monkeypatch):
         measures=["cka", "rsa"],
         intervals=True,
         samples=1000,
+        watch=True,
+        decoding={"ngram": 3},
         probe={"splits": ["test"]},
     )
     assert one.training_differences(same) == same.training_differences(one) == []
@@ -143,9 +186,15 @@ def test_differences_in_training_are_those_of_meaning(tmp_path, monkeypatch):
     monkeypatch.chdir("/")
     assert StudyConfig.read(path).training_differences(one) == []
     other = study(
-        corpus="elsewhere", format="tsv", seeds=[0], recognisers={"a": {**written, "settings": {"units": 161}}}
+        corpus="elsewhere",
+        format="tsv",
+        parts=["train"],
+        seeds=[0],
+        recognisers={"a": {**written, "settings": {"units": 161}}},
     )
-    assert one.training_differences(other) == ["corpus", "format", "recognisers", "seeds"]
+    assert one.training_differences(other) == ["corpus", "format", "parts", "recognisers", "seeds"]
+    for changed in ({"pieces": 64}, {"decoder": "lstm"}):
+        assert one.training_differences(study(corpus="speech", seeds=[0, 1], recognisers={"a": {**written, **changed}}))
     renamed = one.model_copy(update={"recognisers": {"b": one.recognisers["a"]}})
     assert one.training_differences(renamed) == ["recognisers"]
 
