@@ -21,19 +21,23 @@ check: $(INSTALLED)
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
-# Long checks: the tests marked long, then the full AN4 study (needs OTOSCOPE_CORPORA or ../shared/corpora).
+# Long checks: the tests marked long, the full AN4 study, then the AN4 recipe, 12 runs of half an hour (needs
+# OTOSCOPE_CORPORA or ../shared/corpora).
 verify: $(INSTALLED)
 	$(BIN)/pytest -m long
 	$(BIN)/python benchmarks/an4.py
+	$(BIN)/python benchmarks/recipes.py an4
 
-# Speed and memory beside other libraries (in an environment of their own), coverage of the intervals, real layers:
-# two hours or so on two quiet cores; tables under docs/results/.
+# Speed and memory beside other libraries (in an environment of their own), coverage of the intervals, real layers,
+# training throughput, what watching costs: two hours or so on two quiet cores; tables under docs/results/.
 bench: $(INSTALLED)
 	PYTHON=$(PYTHON) bash benchmarks/peers/setup.sh
 	$(BIN)/python -m benchmarks.measures
 	$(BIN)/python benchmarks/coverage.py
 	$(BIN)/python benchmarks/cross_utterance.py
 	$(BIN)/python benchmarks/real_layers.py
+	$(BIN)/python benchmarks/throughput.py
+	$(BIN)/python benchmarks/watching.py
 
 # torch first and alone: a looser requirement would bring gigabytes of CUDA where only a CPU build is wanted.
 $(INSTALLED): pyproject.toml constraints.txt
