@@ -12,7 +12,7 @@ from otoscope.cli.app import app
 from otoscope.corpora import SOURCES
 
 RECIPES = sorted((Path(__file__).parents[1] / "recipes").glob("*.toml"))
-RUN = {"an4", "mini-librispeech"}
+RUN: set[str] = set()
 
 
 def header(path):
@@ -28,7 +28,7 @@ def tokens(count):
 
 
 def test_there_is_one_for_each_corpus():
-    assert {path.stem for path in RECIPES} == {*RUN, "librispeech-100", "librispeech-960"}
+    assert {path.stem for path in RECIPES} == {"an4", "mini-librispeech", "librispeech-100", "librispeech-960"}
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)

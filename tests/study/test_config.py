@@ -91,6 +91,17 @@ def test_changes_reach_the_network_and_its_training():
         ({"recognisers": {"a": {"architecture": "cnn", "settings": {"heads": 2}}}}, "cnn has no setting heads"),
         ({"recognisers": {"a": {"architecture": "cnn", "training": {"epoch": 2}}}}, "training has no setting epoch"),
         (
+            {"recognisers": {"a": {"architecture": "cnn", "decoder": "lstm"}}},
+            r"there is a lstm decoder and training has ctc_weight = 1, which leaves it untrained; set",
+        ),
+        (
+            {
+                "recognisers": {"a": {"architecture": "cnn", "decoder": "lstm", "training": {"ctc_weight": 0}}},
+                "decoding": {"ngram": 3},
+            },
+            r"decoding has ngram = 3, a search by the CTC output, and a recogniser has ctc_weight = 0",
+        ),
+        (
             {"recognisers": {"a": {"architecture": "cnn", "training": {"ctc_weight": 0.3}}}},
             r"ctc_weight = 0\.3, which leaves a share to an attention decoder, and there is none; add decoder",
         ),
@@ -193,8 +204,10 @@ def test_differences_in_training_are_those_of_meaning(tmp_path, monkeypatch):
         recognisers={"a": {**written, "settings": {"units": 161}}},
     )
     assert one.training_differences(other) == ["corpus", "format", "parts", "recognisers", "seeds"]
-    for changed in ({"pieces": 64}, {"decoder": "lstm"}):
-        assert one.training_differences(study(corpus="speech", seeds=[0, 1], recognisers={"a": {**written, **changed}}))
+    joint = {**written, "training": {"ctc_weight": 0.3}}
+    decoders = [{**joint, "decoder": name} for name in ("lstm", "transformer")]
+    for a, b in ((written, {**written, "pieces": 64}), decoders):
+        assert study(recognisers={"a": a}).training_differences(study(recognisers={"a": b})) == ["recognisers"]
     renamed = one.model_copy(update={"recognisers": {"b": one.recognisers["a"]}})
     assert one.training_differences(renamed) == ["recognisers"]
 

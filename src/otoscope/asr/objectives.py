@@ -14,9 +14,10 @@ from otoscope.asr.tokens import BLANK
 from otoscope.errors import TrainingError
 
 if TYPE_CHECKING:
+    from otoscope.asr.models import Encoded
     from otoscope.asr.recogniser import ReferenceRecogniser
 
-__all__ = ["INTERMEDIATE_WEIGHT", "Losses", "attention_loss", "ctc_loss", "losses"]
+__all__ = ["INTERMEDIATE_WEIGHT", "Losses", "attention_loss", "ctc_loss", "encoded_losses", "losses"]
 
 INTERMEDIATE_WEIGHT = 0.3
 """The share of intermediate CTC in all of CTC that Lee & Watanabe (2021) found best."""
@@ -113,13 +114,33 @@ def losses(
         >>> found.total.shape
         torch.Size([1])
     """
+    encoded = recogniser.encode(features, lengths)
+    return encoded_losses(
+        recogniser,
+        encoded,
+        targets,
+        ctc_weight=ctc_weight,
+        label_smoothing=label_smoothing,
+        intermediate_weight=intermediate_weight,
+    )
+
+
+def encoded_losses(
+    recogniser: ReferenceRecogniser,
+    encoded: Encoded,
+    targets: Sequence[Sequence[int]],
+    *,
+    ctc_weight: float = 1.0,
+    label_smoothing: float = 0.0,
+    intermediate_weight: float = INTERMEDIATE_WEIGHT,
+) -> Losses:
+    """`losses` of what the encoder has made of a batch already; arguments and errors as there."""
     network = recogniser.module
     if ctc_weight < 1 and network.decoder is None:
         raise TrainingError(
             f"ctc_weight is {ctc_weight}, which leaves a share of {1 - ctc_weight:g} to an attention decoder, and this "
             "recogniser has none: give it one (LstmDecoderConfig, TransformerDecoderConfig), or ctc_weight 1"
         )
-    encoded = network.encode(features, lengths)
     parts: list[Tensor] = []
     ctc = intermediate = attention = None
     if ctc_weight > 0:
@@ -133,7 +154,7 @@ def losses(
     if ctc_weight < 1 and network.decoder is not None:
         longest = max(map(len, targets))
         prefix = torch.tensor([[END, *target, *[END] * (longest - len(target))] for target in targets])
-        log_probs = network.decoder(encoded.hidden, encoded.lengths, prefix.to(features.device))
+        log_probs = network.decoder(encoded.hidden, encoded.lengths, prefix.to(encoded.hidden.device))
         attention = attention_loss(log_probs, targets, label_smoothing=label_smoothing)
         parts.append((1 - ctc_weight) * attention)
     return Losses(torch.stack(parts).sum(dim=0), ctc, attention, intermediate)

@@ -89,6 +89,11 @@ class RecogniserConfig(_Strict):
                 f"training has ctc_weight = {config.ctc_weight}, which leaves a share to an attention decoder, and "
                 "there is none; add decoder = 'lstm' or 'transformer', or leave ctc_weight at 1"
             )
+        if config.ctc_weight == 1 and self.decoder is not None:
+            raise StudyError(
+                f"there is a {self.decoder} decoder and training has ctc_weight = 1, which leaves it untrained; set "
+                "ctc_weight below 1, such as 0.3, or leave decoder out"
+            )
         return config
 
 
@@ -182,7 +187,11 @@ class StudyConfig(_Strict):
         for recogniser in self.recognisers.values():
             recogniser.model()
             recogniser.attention()
-            recogniser.train()
+            if recogniser.train().ctc_weight == 0 and self.decoding.ngram:
+                raise StudyError(
+                    f"decoding has ngram = {self.decoding.ngram}, a search by the CTC output, and a recogniser has "
+                    "ctc_weight = 0, which leaves that untrained; set ctc_weight above 0, or ngram to 0"
+                )
         return self
 
     @classmethod

@@ -49,9 +49,11 @@ def score_test(
     for run in runs:
         final = final_checkpoint(place.run(run))
         there = read_json(place.run(run) / "test.json")
-        asked = config.decoding.model_dump() if config.decoding.ngram else None
+        recogniser = config.recognisers[run_names(config)[run][0]]
+        beside_greedy = config.decoding.ngram or recogniser.decoder
+        asked = config.decoding.model_dump() if beside_greedy else None
         if there is None or there["weights"] != file_hash(final) or there.get("decoding") != asked:
-            weight = config.recognisers[run_names(config)[run][0]].train().ctc_weight
+            weight = recogniser.train().ctc_weight
             tasks[run] = (_score_one, (place.run(run), final, store, texts, config.decoding, weight))
     if tasks:
         _, failures = run_all(tasks, workers=workers, poll=lambda done: show("scoring test", done, len(tasks)))
@@ -78,8 +80,9 @@ def _score_one(
         "utterances": rates.utterances,
         "transcripts": transcripts,
     }
-    if decoding.ngram:
+    if decoding.ngram or recogniser.decoder is not None:
         found["decoding"] = decoding.model_dump()
+    if decoding.ngram:
         found["ngram"] = _with_language_model(recogniser, store, texts, decoding)
     if recogniser.decoder is not None:
         found["attention"] = _by_attention(recogniser, store, texts["test"], decoding.beam, ctc_weight)
@@ -119,8 +122,8 @@ def _by_attention(
     """Error rates of the attention decoder, jointly with CTC by the weights of training."""
     heard: dict[str, str] = {}
     for batch in batches_by_length({u: store.frames(u) for u in texts}, frames=BATCH_FRAMES):
-        features, lengths = pad([store.get(u) for u in batch])
-        found = by_attention(recogniser, features, lengths, beam_size=min(beam, WIDEST), ctc_weight=ctc_weight)
+        encoded = recogniser.encode(*pad([store.get(u) for u in batch]))
+        found = by_attention(recogniser, encoded, beam_size=min(beam, WIDEST), ctc_weight=ctc_weight)
         heard.update(zip(batch, found, strict=True))
     rates = score([texts[u] for u in heard], list(heard.values()))
     return {"ctc_weight": ctc_weight, "test_wer": rates.wer, "test_cer": rates.cer, "transcripts": heard}

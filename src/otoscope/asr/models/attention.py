@@ -92,7 +92,7 @@ class RelativeAttention(nn.Module):
         at = distances.view(-1, heads, width).permute(1, 2, 0)
         by_position = by_distance(((query + self.position_bias) * width**-0.5).to(at.dtype) @ at)
         by_content = ((query + self.content_bias) * width**-0.5).to(key.dtype).flatten(0, 1)
-        # Written out: torch's fused attention takes no weights that learn, and its way round is a fifth slower.
+        # Written out: torch's fused attention is not for scores that learn, and falls back to slower steps.
         scores = torch.baddbmm(
             by_position.reshape(-1, frames, frames).to(key.dtype), by_content, key.flatten(0, 1).transpose(1, 2)
         ).view(batch, heads, frames, frames)

@@ -1,4 +1,4 @@
-"""Dropout that costs half as much on a processor."""
+"""Dropout that costs less on a processor."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ LEVELS = 1 << 16
 class Dropout(nn.Dropout):
     """`nn.Dropout` (Srivastava et al. 2014), on a CPU with 16 random bits for each value instead of a number each.
 
-    Drawing is most of what dropout costs there: an eighth of the time of training a Transformer. The probability is
-    kept to 1/65536, and what is left is scaled by what that makes of it, so that the mean stays exact.
+    Drawing is most of what dropout costs there, and shows in the time of training. The probability is kept to 1/65536,
+    and what is left is scaled by what that makes of it, so that the mean stays exact.
 
     >>> layer, x = Dropout(0.25), torch.ones(1000, 1000)
     >>> y = layer(x)

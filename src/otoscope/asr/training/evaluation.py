@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 import jiwer
 import torch
-from torch import Tensor
 
 from otoscope.asr.batching import batches_by_length
 from otoscope.asr.decoding import AttentionSearch, greedy
-from otoscope.asr.objectives import ctc_loss, losses
+from otoscope.asr.models import Encoded
+from otoscope.asr.objectives import ctc_loss, encoded_losses
 from otoscope.asr.recogniser import ReferenceRecogniser
 from otoscope.asr.scoring import ErrorRates, score
 from otoscope.asr.store import FeatureStore, pad
@@ -56,31 +56,31 @@ def evaluate(
     loss = 0.0
     for batch in batches_by_length({u: store.frames(u) for u in texts}, frames=batch_frames):
         features, frames = (x.to(device) for x in pad([store.get(u) for u in batch]))
-        log_probs, lengths = recogniser.forward(features, frames)
+        encoded = recogniser.encode(features, frames)
+        log_probs = recogniser.module.ctc(encoded.hidden)
         targets = [recogniser.tokens.encode(texts[u]) for u in batch]
         if ctc_weight == 1:
-            each = ctc_loss(log_probs, lengths, targets)
+            each = ctc_loss(log_probs, encoded.lengths, targets)
         else:
-            each = losses(recogniser, features, frames, targets, ctc_weight=ctc_weight).total
+            each = encoded_losses(recogniser, encoded, targets, ctc_weight=ctc_weight).total
         loss += float(each.double().sum())
         if ctc_weight > 0:
-            texts_heard = greedy(log_probs, lengths, recogniser.tokens)
+            heard = greedy(log_probs, encoded.lengths, recogniser.tokens)
         else:  # the CTC output was not trained
-            texts_heard = by_attention(recogniser, features, frames, beam_size=1)
-        transcripts.update(zip(batch, texts_heard, strict=True))
+            heard = by_attention(recogniser, encoded, beam_size=1)
+        transcripts.update(zip(batch, heard, strict=True))
     ids = list(texts)
     rates = score([texts[u] for u in ids], [transcripts[u] for u in ids])
     return Evaluation(rates, loss / len(ids), {u: transcripts[u] for u in ids})
 
 
 def by_attention(
-    recogniser: ReferenceRecogniser, features: Tensor, lengths: Tensor, *, beam_size: int, ctc_weight: float = 0.0
+    recogniser: ReferenceRecogniser, encoded: Encoded, *, beam_size: int, ctc_weight: float = 0.0
 ) -> list[str]:
-    """What the attention decoder writes for padded features (batch, frames, bins), alone or jointly with CTC."""
+    """What the attention decoder writes for encoded utterances, alone or jointly with CTC."""
     decoder = recogniser.module.decoder
     if decoder is None:
         raise TrainingError("this recogniser has no attention decoder; decode its CTC output")
-    encoded = recogniser.encode(features, lengths)
     log_probs = recogniser.module.ctc(encoded.hidden) if ctc_weight else None
     search = AttentionSearch(recogniser.tokens, beam_size=beam_size, ctc_weight=ctc_weight)
     return search.decode(decoder, encoded.hidden, encoded.lengths, log_probs)

@@ -112,10 +112,10 @@ def _layer(blocks: Sequence[LayerBlock], speech: _Speech) -> _Layer:
 def _products(
     blocks: Sequence[PairBlock], X: _Layer, Y: _Layer, speech: _Speech, room: dict[torch.Size, Tensor]
 ) -> list[InnerProducts]:
-    """What CKA needs of a pair, under every weighting."""
+    """What CKA needs of a pair, under every weighting; products between blocks are few, and go on on the processor."""
     w, c, n, M, V = speech.w, speech.c, speech.n, X.mean2, Y.mean2
     A = _together([block.cross for block in blocks], room)
-    between = _cpu(A.flatten(1) @ A.flatten(1).T)  # ⟨A_b, A_c⟩
+    between = (A.flatten(1) @ A.flatten(1).T).cpu()  # ⟨A_b, A_c⟩
     sAt = _bilinear(X.totals, A, Y.totals)  # (B, B, B) s_cᵀ A_b t_d
     of_each = torch.einsum("bcd,rc,rd->rb", sAt, w, w) / n[:, None] ** 2  # mᵀ A_b μ
     mAmu = (w * of_each).sum(1)
@@ -165,10 +165,11 @@ def _bilinear(left: Tensor, matrices: Tensor, right: Tensor) -> Tensor:
     """(B, B, B) left_cᵀ M_b right_d."""
     blocks, p, q = matrices.shape
     onto = (matrices.view(-1, q) @ right.to(matrices).T).view(blocks, p, -1)  # one product, not one for each block
-    return _cpu(left.to(matrices) @ onto)
+    return (left.to(matrices) @ onto).cpu()
 
 
 def _together(matrices: Sequence[Tensor], room: dict[torch.Size, Tensor]) -> Tensor:
+    """The blocks' matrices side by side, until the next of this shape."""
     shape = matrices[0].shape
     if shape not in room:
         room[shape] = matrices[0].new_empty(len(matrices), *shape)
@@ -176,12 +177,7 @@ def _together(matrices: Sequence[Tensor], room: dict[torch.Size, Tensor]) -> Ten
 
 
 def _stacked(values: Sequence[Tensor]) -> Tensor:
-    return _cpu(torch.stack(list(values)))
-
-
-def _cpu(value: Tensor) -> Tensor:
-    """Products between blocks are few: what is done with them is done at once on the processor."""
-    return value.cpu()
+    return torch.stack(list(values)).cpu()
 
 
 def _kept(value: Tensor | None) -> Tensor:

@@ -52,8 +52,8 @@ def bootstrap(
     halves of the blocks, as in `jackknife`. For the measures in `rough` it spans the corrections for a bias that
     falls as 1/n and as 1/√n.
 
-    Use it to check a jackknife interval by other means; it costs about seven times as much and covers no better
-    (docs/results/coverage/README.md). The percentiles of θ* are no interval: a collection with copies has fewer
+    Use it to check a jackknife interval by other means. It covers no better (docs/results/coverage/README.md) and, but
+    for CKA, costs about seven times as much. The percentiles of θ* are no interval: a collection with copies has fewer
     different utterances, and so twice the bias.
 
     Arguments:
