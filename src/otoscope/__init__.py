@@ -5,7 +5,7 @@ read it in a report. The names here are the public interface; the rest may move.
 """
 
 from otoscope.asr import ReferenceRecogniser
-from otoscope.capture import Layer, Recogniser, capture, reduce, select
+from otoscope.capture import Batch, Fed, Layer, Recogniser, Speech, TorchRecogniser, capture, reduce, select
 from otoscope.corpora import Corpus, Utterance, check, default_corpus, fetch, load
 from otoscope.errors import (
     CaptureError,
@@ -54,9 +54,11 @@ from otoscope.study import Results, StudyConfig, measure, plan_study, run_study,
 
 __all__ = [
     "RBF",
+    "Batch",
     "CaptureError",
     "Corpus",
     "CorpusError",
+    "Fed",
     "Folds",
     "Laplace",
     "Layer",
@@ -71,8 +73,10 @@ __all__ = [
     "Results",
     "Samples",
     "Similarity",
+    "Speech",
     "StudyConfig",
     "StudyError",
+    "TorchRecogniser",
     "TrainingError",
     "Utterance",
     "bures",

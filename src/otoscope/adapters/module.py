@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from otoscope.capture import Layer, capture, select
+from otoscope.capture import Layer, TorchRecogniser, capture, select
 from otoscope.errors import CaptureError
 from otoscope.watching import undisturbed
 
@@ -56,8 +56,8 @@ class ModuleProbe:
         return [int(frames) for frames in torch.as_tensor(self.lengths_of(torch.tensor(self.padded)))]
 
 
-class ModuleRecogniser:
-    """A module whose layers are watched: the protocol `otoscope.Recogniser`, with input steps in place of seconds.
+class ModuleRecogniser(TorchRecogniser):
+    """A module whose layers are watched: frames are counted in input steps in place of seconds.
 
     Units, strides and axes of the layers are read off a forward pass.
 

@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from otoscope.asr.decoding import greedy
-from otoscope.asr.features import FRAME_SHIFT_SECONDS, MEL_BINS
+from otoscope.asr.features import FRAME_SHIFT_SECONDS, MEL_BINS, log_mel
 from otoscope.asr.models import (
     ARCHITECTURES,
     DECODERS,
@@ -27,7 +27,7 @@ from otoscope.asr.models import (
 )
 from otoscope.asr.store import pad
 from otoscope.asr.tokens import Tokens, tokens_from
-from otoscope.capture.types import Layer
+from otoscope.capture import Batch, Layer, Speech, TorchRecogniser
 from otoscope.errors import TrainingError
 from otoscope.files import save_tensors
 
@@ -39,7 +39,7 @@ KEY = "recogniser"
 """The one key of the metadata: with several, safetensors writes them in random order, and equal files would differ."""
 
 
-class ReferenceRecogniser:
+class ReferenceRecogniser(TorchRecogniser):
     """A CNN, LSTM, Transformer or Conformer with its tokens and, where it has one, an attention decoder.
 
     `frame_shift` is that of the log-mel features, 10 ms.
@@ -56,32 +56,32 @@ class ReferenceRecogniser:
         self.tokens = tokens
         self.step = step
         self.architecture = architecture(config)
-        self._module = ARCHITECTURES[self.architecture].build(MEL_BINS, len(tokens), config, decoder)
-
-    @property
-    def module(self) -> Network:
-        """The network."""
-        return self._module
+        self.module: Network = ARCHITECTURES[self.architecture].build(MEL_BINS, len(tokens), config, decoder)
 
     @property
     def parameters(self) -> int:
         """The number of weights."""
-        return sum(p.numel() for p in self._module.parameters())
+        return sum(p.numel() for p in self.module.parameters())
 
     def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Padded features (batch, frames, bins) and lengths to CTC log-probabilities and their lengths."""
-        log_probs, out_lengths = self._module(features, lengths)
+        log_probs, out_lengths = self.module(features, lengths)
         return log_probs, out_lengths
+
+    def prepare(self, speech: Sequence[Speech]) -> Batch:
+        """Log-mel features of some utterances, padded, and their lengths."""
+        return Batch(*pad([log_mel(one.audio) for one in speech]))
 
     def encode(self, features: Tensor, lengths: Tensor) -> Encoded:
         """Padded features (batch, frames, bins) and lengths to hidden frames, which a decoder attends to."""
-        return self._module.encode(features, lengths)
+        return self.module.encode(features, lengths)
 
     @torch.inference_mode()
-    def transcribe(self, features: Sequence[Tensor]) -> list[str]:
-        """Greedy transcripts of utterances given as log-mel features (frames, bins)."""
-        self._module.eval()
-        return greedy(*self.forward(*pad(features)), self.tokens)
+    def transcribe(self, speech: Sequence[Speech]) -> list[str]:
+        """What the CTC output makes of some utterances, greedily."""
+        self.module.eval()
+        batch = self.prepare(speech)
+        return greedy(*self.forward(batch.inputs, batch.lengths), self.tokens)
 
     def layers(self) -> list[Layer]:
         """The front end and every block of the encoder, from input to output.
@@ -90,8 +90,8 @@ class ReferenceRecogniser:
         """
         stride = STRIDE * self.frame_shift
         time_axis = ARCHITECTURES[self.architecture].time_axis
-        units = self._module.width
-        names = [name for name, _ in self._module.named_modules() if name.rpartition(".")[0] == "blocks"]
+        units = self.module.width
+        names = [name for name, _ in self.module.named_modules() if name.rpartition(".")[0] == "blocks"]
         first = Layer("subsample", self.config.units, stride, 1, "convolution")
         return [first] + [Layer(name, units, stride, time_axis, self.architecture) for name in names]
 
@@ -107,7 +107,7 @@ class ReferenceRecogniser:
         }
         save_tensors(
             path,
-            {k: v.detach().cpu().contiguous() for k, v in self._module.state_dict().items()},
+            {k: v.detach().cpu().contiguous() for k, v in self.module.state_dict().items()},
             {KEY: json.dumps(about)},
         )
 

@@ -3,18 +3,26 @@
 from otoscope.capture.frames import common_grid, pool, to_frames, to_grid
 from otoscope.capture.gathering import Clusters, Gathered, gather, spread_evenly
 from otoscope.capture.hooks import Captured, capture, select
+from otoscope.capture.recogniser import TorchRecogniser
 from otoscope.capture.streaming import INPUT, SHUFFLED, reduce, view_name, views_of
-from otoscope.capture.types import Layer, Recogniser, Seconds
+from otoscope.capture.tokens import TokenGrid, to_tokens, to_words
+from otoscope.capture.types import SAMPLE_RATE_HZ, Batch, Fed, Layer, Recogniser, Seconds, Speech
 
 __all__ = [
     "INPUT",
+    "SAMPLE_RATE_HZ",
     "SHUFFLED",
+    "Batch",
     "Captured",
     "Clusters",
+    "Fed",
     "Gathered",
     "Layer",
     "Recogniser",
     "Seconds",
+    "Speech",
+    "TokenGrid",
+    "TorchRecogniser",
     "capture",
     "common_grid",
     "gather",
@@ -24,6 +32,8 @@ __all__ = [
     "spread_evenly",
     "to_frames",
     "to_grid",
+    "to_tokens",
+    "to_words",
     "view_name",
     "views_of",
 ]

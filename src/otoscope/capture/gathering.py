@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
-from otoscope.capture.streaming import Batch, streamed
+from otoscope.capture.streaming import Batches, streamed
+from otoscope.capture.tokens import TokenGrid
 from otoscope.capture.types import Layer, Recogniser, Seconds
 from otoscope.errors import CaptureError
 from otoscope.measures import Accumulator, Moments, Samples
@@ -45,7 +46,7 @@ class Gathered:
 
 def gather(
     recognisers: Mapping[str, Recogniser],
-    batches: Iterable[Batch],
+    batches: Batches,
     utterances: Sequence[Sequence[str]],
     *,
     moments: bool = True,
@@ -53,7 +54,7 @@ def gather(
     clusters: Clusters | None = None,
     pairs: Sequence[tuple[str, str]] | None = None,
     layers: Mapping[str, Sequence[Layer]] | None = None,
-    grid: Seconds | None = None,
+    grid: Seconds | TokenGrid | None = None,
     inputs: bool = False,
     shuffled: bool = False,
     progress: Callable[[int], None] | None = None,

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from otoscope.capture.frames import common_grid, to_frames, to_grid
-from otoscope.capture.hooks import capture
-from otoscope.capture.types import Layer, Recogniser, Seconds
+from otoscope.capture.recogniser import TorchRecogniser
+from otoscope.capture.tokens import TokenGrid, token_views
+from otoscope.capture.types import Batch, Fed, Layer, Recogniser, Seconds
 from otoscope.errors import CaptureError
 from otoscope.measures import Accumulator, Moments
 
 __all__ = ["INPUT", "SHUFFLED", "reduce", "streamed", "view_name", "views_of"]
 
 Views = tuple[dict[str, Tensor], list[int]]
-Batch = tuple[Tensor, Tensor]
+
+Batches = Iterable[Batch | tuple[Any, Tensor] | Mapping[str, Batch]]
+"""Batch by batch, inputs and true lengths for all recognisers alike, or a `Batch` for each by its name."""
 
 SHUFFLED = "~"
 """Stands before the name of a view whose utterances were shuffled."""
@@ -33,39 +37,93 @@ def view_name(model: str, layer: str) -> str:
 @torch.inference_mode()
 def views_of(
     recognisers: Mapping[str, Recogniser],
-    batches: Iterable[Batch],
+    batches: Batches,
     *,
     layers: Mapping[str, Sequence[Layer]] | None = None,
-    grid: Seconds | None = None,
+    grid: Seconds | TokenGrid | None = None,
     inputs: bool = False,
 ) -> Iterator[Views]:
     """Batch by batch, every layer of every recogniser as frames × units on one grid, and the utterances' lengths.
 
-    `batches` yields padded features (batch, frames, bins) and true lengths; all recognisers get the same. `layers`
-    chooses layers (default: each recogniser's own choice, `recogniser.layers()`); `grid` in seconds (default: the
-    coarsest stride). Views are named `<recogniser>:<layer>`; with `inputs`, the features are one more, named `input`.
+    `batches` yields padded features (batch, frames, bins) and true lengths, the same for all recognisers, or what each
+    of them made of the same utterances with `prepare`, by name. `layers` chooses layers (default: each recogniser's own
+    choice, `recogniser.layers()`); `grid` in seconds (default: the coarsest stride), or "token" or "word" for layers of
+    decoders (default: by token). Views are named `<recogniser>:<layer>`; with `inputs`, the features are one more,
+    named `input`.
+
+    Raises CaptureError for layers over frames beside layers over tokens, which have no grid in common.
     """
     chosen = {name: list((layers or {}).get(name) or r.layers()) for name, r in recognisers.items()}
-    grid = grid or common_grid([layer for own in chosen.values() for layer in own])
-    strides = {view_name(m, layer.name): layer.stride for m, own in chosen.items() for layer in own}
-    names = {m: [layer.name for layer in own] for m, own in chosen.items()}
+    every = [layer for own in chosen.values() for layer in own]
+    over = {layer.over for layer in every}
+    if len(over) > 1:
+        first = {kind: next(layer.name for layer in every if layer.over == kind) for kind in sorted(over)}
+        raise CaptureError(
+            f"{first['frames']} runs over frames and {first['tokens']} over tokens: compare layers of encoders and "
+            "layers of decoders in two runs"
+        )
     for recogniser in recognisers.values():
-        recogniser.module.eval()
-    for features, lengths in batches:
-        outputs = {}
-        for name, recogniser in recognisers.items():
-            # Hooked for its own pass only: two names may stand for one module.
-            with capture(recogniser.module, names[name]) as captured:
-                recogniser.forward(features, lengths)
-                seen = captured.take()
-            for layer in chosen[name]:
-                frames = to_frames(seen[layer.name], layer, lengths, recogniser.frame_shift)
-                outputs[view_name(name, layer.name)] = frames
-            if inputs:
-                counts = [int(n) for n in lengths]
-                outputs[INPUT] = torch.cat([row[:n] for row, n in zip(features, counts, strict=True)]), counts
-                strides[INPUT] = recogniser.frame_shift
-        yield to_grid(outputs, strides, grid=grid)
+        if isinstance(recogniser, TorchRecogniser):
+            recogniser.module.eval()
+    for batch in batches:
+        seen = {name: _seen(r, _own(batch, name), chosen[name]) for name, r in recognisers.items()}
+        if over == {"tokens"}:
+            yield token_views(dict(_steps(seen, chosen)), _token_grid(grid))
+        else:
+            yield _on_grid(recognisers, seen, chosen, grid, inputs=inputs)
+
+
+_Seen = tuple[Batch, Mapping[str, Tensor]]
+
+
+def _own(batch: Batch | tuple[Any, Tensor] | Mapping[str, Batch], name: str) -> Batch:
+    return batch[name] if isinstance(batch, Mapping) else Batch(*batch)
+
+
+def _seen(recogniser: Recogniser, batch: Batch, layers: Sequence[Layer]) -> _Seen:
+    # One recogniser at a time: two names may stand for one module, and hooks see whoever calls it.
+    return batch, recogniser.outputs(batch, [layer.name for layer in layers])
+
+
+def _steps(
+    seen: Mapping[str, _Seen], chosen: Mapping[str, Sequence[Layer]]
+) -> Iterator[tuple[str, tuple[Tensor, Layer, Fed]]]:
+    for model, (batch, outputs) in seen.items():
+        if batch.fed is None:
+            raise CaptureError(f"the decoder of {model} was given nothing: its batches have no `fed`")
+        for layer in chosen[model]:
+            yield view_name(model, layer.name), (outputs[layer.name], layer, batch.fed)
+
+
+def _token_grid(grid: Seconds | TokenGrid | None) -> TokenGrid:
+    if grid is None or isinstance(grid, str):
+        return grid or "token"
+    raise CaptureError(f'layers of decoders are compared by "token" or by "word", got a grid of {grid} s')
+
+
+def _on_grid(
+    recognisers: Mapping[str, Recogniser],
+    seen: Mapping[str, _Seen],
+    chosen: Mapping[str, Sequence[Layer]],
+    grid: Seconds | TokenGrid | None,
+    *,
+    inputs: bool,
+) -> Views:
+    if isinstance(grid, str):
+        raise CaptureError(f'layers over frames are compared on a grid in seconds, got "{grid}"')
+    outputs: dict[str, tuple[Tensor, Sequence[int]]] = {}
+    strides: dict[str, Seconds] = {}
+    for model, (batch, own) in seen.items():
+        shift = recognisers[model].frame_shift
+        for layer in chosen[model]:
+            view = view_name(model, layer.name)
+            outputs[view] = to_frames(own[layer.name], layer, batch.lengths, shift)
+            strides[view] = layer.stride
+        if inputs:
+            counts = [int(n) for n in batch.lengths]
+            outputs[INPUT] = torch.cat([row[:n] for row, n in zip(batch.inputs, counts, strict=True)]), counts
+            strides[INPUT] = shift
+    return to_grid(outputs, strides, grid=grid or common_grid([layer for own in chosen.values() for layer in own]))
 
 
 def shuffle_utterances(views: Mapping[str, Tensor], lengths: Sequence[int], generator: torch.Generator) -> Views:
@@ -91,10 +149,10 @@ def shuffle_utterances(views: Mapping[str, Tensor], lengths: Sequence[int], gene
 
 def streamed(
     recognisers: Mapping[str, Recogniser],
-    batches: Iterable[Batch],
+    batches: Batches,
     *,
     layers: Mapping[str, Sequence[Layer]] | None,
-    grid: Seconds | None,
+    grid: Seconds | TokenGrid | None,
     inputs: bool,
     shuffled: bool,
 ) -> Iterator[Views]:
@@ -106,11 +164,11 @@ def streamed(
 
 def reduce(
     recognisers: Mapping[str, Recogniser],
-    batches: Iterable[Batch],
+    batches: Batches,
     *,
     pairs: Sequence[tuple[str, str]] | None = None,
     layers: Mapping[str, Sequence[Layer]] | None = None,
-    grid: Seconds | None = None,
+    grid: Seconds | TokenGrid | None = None,
     inputs: bool = False,
     shuffled: bool = False,
     progress: Callable[[int], None] | None = None,

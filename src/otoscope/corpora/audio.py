@@ -10,6 +10,7 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
+from otoscope.capture import SAMPLE_RATE_HZ, Seconds
 from otoscope.corpora.containers import ogg_is_complete, promised_frames
 from otoscope.corpora.manifest import Utterance
 from otoscope.errors import CorpusError
@@ -25,8 +26,6 @@ __all__ = [
     "read_audio",
 ]
 
-Seconds = float
-SAMPLE_RATE_HZ = 16000
 AUDIO_SUFFIXES = frozenset({".flac", ".wav", ".ogg", ".opus", ".mp3", ".sph", ".aiff", ".aif", ".au", ".raw"})
 TOLERANCE: Seconds = 0.1
 """How much shorter than announced a recording may be before it counts as cut short."""

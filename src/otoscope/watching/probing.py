@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from otoscope.capture import Layer, Recogniser, Seconds, capture, to_frames, to_grid
+from otoscope.capture import Batch, Layer, Seconds, TorchRecogniser, to_frames, to_grid
 
 __all__ = ["ProbeBatch", "probe_layers", "synchronise", "undisturbed"]
 
@@ -54,7 +54,7 @@ def undisturbed(module: nn.Module) -> Iterator[None]:
 
 
 def probe_layers(
-    recogniser: Recogniser, batches: Sequence[ProbeBatch], layers: Sequence[Layer], *, grid: Seconds
+    recogniser: TorchRecogniser, batches: Sequence[ProbeBatch], layers: Sequence[Layer], *, grid: Seconds
 ) -> tuple[dict[str, Tensor], list[int]]:
     """Each layer's true frames × units on the grid, over all utterances, float32 on the CPU, and the lengths."""
     strides = {layer.name: layer.stride for layer in layers}
@@ -62,9 +62,7 @@ def probe_layers(
     lengths: list[int] = []
     with undisturbed(recogniser.module):
         for inputs, true in batches:
-            with capture(recogniser.module, [layer.name for layer in layers]) as captured:
-                recogniser.forward(inputs, true)
-                seen = captured.take()
+            seen = recogniser.outputs(Batch(inputs, true), [layer.name for layer in layers])
             outputs = {layer.name: to_frames(seen[layer.name], layer, true, recogniser.frame_shift) for layer in layers}
             views, counts = to_grid(outputs, strides, grid=grid)
             parts.append({name: x.float().cpu() for name, x in views.items()})

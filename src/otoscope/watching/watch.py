@@ -14,7 +14,7 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from otoscope.capture import Layer, Recogniser, common_grid
+from otoscope.capture import Layer, TorchRecogniser, common_grid
 from otoscope.errors import MeasureError, StudyError
 from otoscope.labelled import similarity
 from otoscope.measures import registry
@@ -109,7 +109,7 @@ class SimilarityWatch:
         self._last: int | None = None
 
     def at_checkpoint(
-        self, recogniser: Recogniser, step: int, total: int | None = None, row: Mapping[str, Any] | None = None
+        self, recogniser: TorchRecogniser, step: int, total: int | None = None, row: Mapping[str, Any] | None = None
     ) -> None:
         """Looks at the recogniser after `step` updates and logs a row.
 
@@ -171,7 +171,7 @@ class SimilarityWatch:
             self._board = Board(self.tensorboard, step=step)
 
     def _look(
-        self, recogniser: Recogniser, layers: Sequence[Layer], step: int, earlier: Sequence[int], level: Level
+        self, recogniser: TorchRecogniser, layers: Sequence[Layer], step: int, earlier: Sequence[int], level: Level
     ) -> dict[str, Any]:
         """The comparisons of one checkpoint, and its frames kept for later ones."""
         started = time.perf_counter()
