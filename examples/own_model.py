@@ -15,7 +15,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from otoscope import Corpus, Layer, capture, check, default_corpus, load, reduce, similarity
+from otoscope import Corpus, Layer, TorchRecogniser, capture, check, default_corpus, load, reduce, similarity
 from otoscope.asr import log_mel, pad
 from otoscope.capture import to_frames
 from otoscope.corpora import read_audio
@@ -41,7 +41,7 @@ class Encoder(nn.Module):
         return self.output(self.encoder(x, src_key_padding_mask=padding)), lengths
 
 
-class OwnRecogniser:
+class OwnRecogniser(TorchRecogniser):
     """What Otoscope has to know of it (the protocol `otoscope.Recogniser`): a module, a rate, its layers."""
 
     frame_shift = 0.01

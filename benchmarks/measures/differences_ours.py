@@ -17,7 +17,7 @@ from otoscope.measures import Accumulator, registry
 __all__ = ["ANSWERS", "Replayed"]
 
 
-class Replayed:
+class Replayed(otoscope.TorchRecogniser):
     """A recogniser whose layers are the input's units."""
 
     frame_shift = 0.01
