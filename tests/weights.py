@@ -173,7 +173,7 @@ def _join(folder: Path, target: str) -> None:
 
 @pytest.fixture(scope="session")
 def pretrained() -> Callable[[str], Path]:
-    """From a model's name to the folder of its weights; where they cannot be had, tests are skipped, in CI they fail."""
+    """From a model's name to the folder of its weights; where they cannot be had, a test skips, and in CI it fails."""
 
     def folder(name: str) -> Path:
         try:
