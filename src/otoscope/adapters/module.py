@@ -71,7 +71,7 @@ class ModuleRecogniser(TorchRecogniser):
 
     >>> probe = ModuleProbe(torch.zeros(2, 50, 8), torch.tensor([50, 41]), lengths_of=None, size=2)
     >>> ModuleRecogniser(nn.Sequential(nn.Linear(8, 16), nn.ReLU()), ["0"], probe).layers()
-    [Layer(name='0', units=16, stride=1, time_axis=1, kind='Linear')]
+    [Layer(name='0', units=16, stride=1, time_axis=1, kind='Linear', window=0.0, over='frames')]
     """
 
     frame_shift = 1.0

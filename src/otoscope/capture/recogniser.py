@@ -21,6 +21,7 @@ class TorchRecogniser:
     more than inputs and lengths. With `prepare` it can be given audio, as `otoscope.measure` does; without, batches of
     features. [An example](../examples/own_model.py).
 
+    >>> import torch
     >>> class Own(TorchRecogniser):
     ...     module, frame_shift = nn.Sequential(nn.Linear(80, 8), nn.ReLU()), 0.01
     ...     def forward(self, inputs, lengths):
