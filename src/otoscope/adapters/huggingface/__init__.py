@@ -1,0 +1,6 @@
+"""Speech models of transformers: from the hub, a folder or memory."""
+
+from otoscope.adapters.huggingface.loading import load_huggingface
+from otoscope.adapters.huggingface.recogniser import HuggingFaceRecogniser
+
+__all__ = ["HuggingFaceRecogniser", "load_huggingface"]

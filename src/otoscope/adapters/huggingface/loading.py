@@ -1,0 +1,225 @@
+"""Speech models of transformers from a folder or the hub, without unpickling anything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from otoscope.adapters.huggingface.recogniser import HuggingFaceRecogniser
+from otoscope.adapters.huggingface.structure import AUDIO_INPUTS
+from otoscope.errors import CaptureError
+
+__all__ = ["load_huggingface"]
+
+INSTEAD = {
+    "seamless_m4t": "SeamlessM4TForSpeechToText",
+    "seamless_m4t_v2": "SeamlessM4Tv2ForSpeechToText",
+}
+"""Models that take text as well as speech: the class that takes speech, in place of the one the folder names."""
+
+NOT_IN_FILE = ("masked_spec_embed",)
+"""Weights that a folder may lack: they are used in training only."""
+
+PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
+
+
+def load_huggingface(
+    name_or_folder: str | Path,
+    *,
+    revision: str | None = None,
+    trust_remote_code: bool = False,
+    weights: Path | None = None,
+    language: str = "en",
+) -> HuggingFaceRecogniser:
+    """A speech model of transformers, from a local folder or by its name on the hub.
+
+    Weights are read from safetensors only, as float32. A revision is resolved to the commit that it stands for when the
+    configuration is fetched; everything else comes from that commit, and `source` names it.
+
+    Arguments:
+        name_or_folder: a folder as `save_pretrained` writes it, or a name on the hub such as "openai/whisper-tiny".
+        revision: a branch, a tag or a commit on the hub.
+        trust_remote_code: whether Python code that comes with the model may be run.
+        weights: a safetensors file, or a folder of them, in place of the folder's own weights, such as those of another
+            checkpoint of the same training.
+        language: the language code in the prompt of a multilingual model.
+
+    Raises:
+        CaptureError: transformers is not installed; no such model, or the hub is out of reach; a model that takes no
+            speech, that needs code of its own, whose weights are pickled, damaged or not all there, or that lacks its
+            feature extractor.
+    """
+    transformers = _transformers()
+    name, local = str(name_or_folder), Path(name_or_folder).is_dir()
+    shared: dict[str, Any] = {"trust_remote_code": trust_remote_code}
+    with _quiet(transformers):
+        config = _got(name, lambda: transformers.AutoConfig.from_pretrained(name, revision=revision, **shared))
+        commit = None if local else getattr(config, "_commit_hash", None)
+        if not local:
+            shared["revision"] = commit or revision
+        kind = _class_of(transformers, config, name, trust_remote_code=trust_remote_code)
+        if local and weights is None:
+            _refuse_pickles(Path(name))
+        extractor = _got(name, lambda: _feature_extractor(transformers, name, shared))
+        model = _model(kind, name, config, weights, shared)
+        tokeniser = _tokeniser(transformers, name, shared)
+    return HuggingFaceRecogniser(
+        model,
+        feature_extractor=extractor,
+        tokeniser=tokeniser,
+        language=language,
+        name=Path(name).resolve().name if local else name,
+        source=str(Path(weights or name).resolve()) if local else f"{name}@{commit or revision or 'main'}",
+    )
+
+
+def _transformers() -> Any:
+    try:
+        import transformers
+    except ImportError as error:
+        raise CaptureError(
+            "models of transformers need the package transformers, which is not installed: "
+            "pip install 'otoscope[transformers]'"
+        ) from error
+    return transformers
+
+
+def _class_of(transformers: Any, config: Any, name: str, *, trust_remote_code: bool) -> Any:
+    """The class that the model is loaded as: what its configuration names, or the library's own choice."""
+    remote = getattr(config, "auto_map", None) or {}
+    if trust_remote_code and remote:
+        autos = ("AutoModelForCTC", "AutoModelForSpeechSeq2Seq", "AutoModel")
+        return getattr(transformers, next((auto for auto in autos if auto in remote), "AutoModel"))
+    named = [INSTEAD.get(config.model_type), *(getattr(config, "architectures", None) or [])]
+    kind = next((getattr(transformers, one) for one in named if one and hasattr(transformers, one)), None)
+    takes = getattr(kind, "main_input_name", None)
+    if kind is not None and takes is not None and takes not in AUDIO_INPUTS:
+        raise CaptureError(
+            f"{name} is a {kind.__name__}, which takes {takes} and not speech: it has no speech encoder to look into"
+        )
+    return kind or transformers.AutoModel
+
+
+def _model(kind: Any, name: str, config: Any, weights: Path | None, shared: dict[str, Any]) -> Any:
+    import torch
+
+    settings: dict[str, Any] = {"config": config, "dtype": torch.float32, "output_loading_info": True}
+    if weights is None:
+        model, info = _got(name, lambda: kind.from_pretrained(name, use_safetensors=True, **settings, **shared))
+    else:
+        state = _read(weights)
+        model, info = _got(str(weights), lambda: kind.from_pretrained(None, state_dict=state, **settings))
+    missing = sorted(key for key in info["missing_keys"] if not key.endswith(NOT_IN_FILE))
+    if missing:
+        raise CaptureError(
+            f"{weights or name} lacks {len(missing)} of the weights of {type(model).__name__}, such as {missing[0]}: "
+            "they would be random. Give weights of the same model"
+        )
+    return model
+
+
+def _read(weights: Path) -> dict[str, Any]:
+    """The tensors of a safetensors file, or of all those in a folder."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    files = sorted(weights.glob("*.safetensors")) if weights.is_dir() else [weights]
+    if weights.is_dir() and not files:
+        _refuse_pickles(weights)
+        raise CaptureError(f"{weights} holds no .safetensors file: give the folder or the file with the weights")
+    tensors: dict[str, Any] = {}
+    for file in files:
+        try:
+            tensors |= load_file(file)
+        except (OSError, SafetensorError) as error:
+            raise CaptureError(f"{file} cannot be read as safetensors: {error}") from error
+    return tensors
+
+
+def _refuse_pickles(folder: Path) -> None:
+    pickled = next((folder / one for one in PICKLES if (folder / one).is_file()), None)
+    if pickled is not None and not any(folder.glob("*.safetensors")):
+        raise CaptureError(
+            f"{folder} has its weights as a pickle ({pickled.name}), which can run code when it is read, and is not: "
+            f"{CONVERT}"
+        )
+
+
+CONVERT = (
+    "where you trust it, convert it: AutoModel.from_pretrained(folder).save_pretrained(folder), or for a model on the "
+    "hub the space huggingface.co/spaces/safetensors/convert"
+)
+
+
+def _feature_extractor(transformers: Any, name: str, shared: dict[str, Any]) -> Any:
+    try:
+        return transformers.AutoFeatureExtractor.from_pretrained(name, **shared)
+    except (OSError, ValueError) as error:
+        # Some models keep it inside their processor's configuration only.
+        try:
+            return transformers.AutoProcessor.from_pretrained(name, **shared).feature_extractor
+        except (OSError, ValueError, AttributeError, ImportError):
+            raise error from None
+
+
+def _tokeniser(transformers: Any, name: str, shared: dict[str, Any]) -> Any:
+    try:
+        return transformers.AutoTokenizer.from_pretrained(name, **shared)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None  # base models have none: what needs one says so
+
+
+@contextmanager
+def _quiet(transformers: Any) -> Iterator[None]:
+    """No progress bars and reports of the library's own: what is wrong becomes an error here."""
+    logs = transformers.utils.logging
+    level, bars = logs.get_verbosity(), logs.is_progress_bar_enabled()
+    try:
+        logs.set_verbosity_error()
+        logs.disable_progress_bar()
+        yield
+    finally:
+        logs.set_verbosity(level)
+        if bars:
+            logs.enable_progress_bar()
+
+
+def _got(name: str, read: Any) -> Any:
+    """What a call of the library gives, its errors as one of ours that says what to do."""
+    from safetensors import SafetensorError
+
+    try:
+        return read()
+    except CaptureError:
+        raise
+    except SafetensorError as error:
+        raise CaptureError(
+            f"the weights of {name} cannot be read as safetensors: {error}. Download or copy the file again"
+        ) from error
+    except ImportError as error:
+        raise CaptureError(f"{name} needs a package that is not installed: {_first_line(error)}") from error
+    except (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError) as error:
+        raise CaptureError(_explained(name, error)) from error
+
+
+def _explained(name: str, error: Exception) -> str:
+    said = str(error)
+    if "trust_remote_code" in said:
+        return (
+            f"{name} brings Python code of its own, which is not run unless you say so: read that code, and if you "
+            "trust it, pass trust_remote_code=True (--trust-remote-code)"
+        )
+    if "use_safetensors" in said or ("safetensors" in said and "does not appear" in said):
+        return f"{name} has no safetensors weights, and pickles are not read: {CONVERT}"
+    if "connect" in said or "offline" in said.lower() or "Max retries" in said or "resolve host" in said.lower():
+        return (
+            f"{name} is no folder here and cannot be fetched: the Hugging Face hub is out of reach, and it is not "
+            "among the models downloaded before. Download it where there is a network, and give the folder"
+        )
+    return f"{name} cannot be loaded as a speech model of transformers: {_first_line(error)}"
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
