@@ -31,6 +31,7 @@ def fit(module: nn.Module, weights: Mapping[str, Tensor], source: str) -> str:
     Raises:
         CaptureError: weights that are missing, left over or of other shapes, counted, the first of them named.
 
+    >>> import torch
     >>> fit(nn.Linear(2, 1), {"model.weight": torch.ones(1, 2), "model.bias": torch.ones(1)}, "step=10.ckpt")
     "the prefix 'model.' was taken off the names of the weights"
     """
@@ -42,10 +43,10 @@ def fit(module: nn.Module, weights: Mapping[str, Tensor], source: str) -> str:
             tensors[new] = tensors[twin]
     shapes = [n for n, tensor in tensors.items() if n in wanted and tensor.shape != wanted[n].shape]
     if shapes:
-        first = shapes[0]
+        first, wrong, right = shapes[0], tuple(tensors[shapes[0]].shape), tuple(wanted[shapes[0]].shape)
         raise CaptureError(
             f"{len(shapes)} of the {len(tensors)} weights in {source} are of another shape than the model's: {first} "
-            f"is {tuple(tensors[first].shape)}, the model has {tuple(wanted[first].shape)}. Give a base of the same sizes"
+            f"is {wrong}, the model has {right}. Give a base of the same sizes"
         )
     # What fits is for torch to say: modules may know older names of their weights.
     told = module.load_state_dict(tensors, strict=False)
