@@ -101,7 +101,8 @@ def _transformers(folder: Path, *, weights: bool) -> Found | None:
 def _files(folder: Path) -> Found:
     """Files of weights: Lightning's where there are any, else whatever has a step in its name."""
     files = sorted(p.name for p in folder.iterdir() if p.is_file() and p.suffix.lower() in SUFFIXES)
-    lightning = [file for file in files if file.endswith(".ckpt")]
+    converted = {Path(file).stem for file in files if file.endswith(".safetensors")}
+    lightning = [file for file in files if file.endswith(".ckpt") and Path(file).stem not in converted]
     steps = _inside(folder, lightning) or steps_of_names(lightning or files)
     left = [f"{file}: {NO_STEP}" for file in files if file not in steps.of]
     return Found.of("weights", _named(folder), folder, steps, left)
