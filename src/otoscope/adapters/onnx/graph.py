@@ -5,11 +5,11 @@ from __future__ import annotations
 import ast
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from otoscope.errors import CaptureError
+from otoscope.adapters.onnx.order import in_order, taken
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
@@ -54,7 +54,7 @@ class Graph:
     """
 
     def __init__(self, model: ModelProto, inputs: Sequence[str]) -> None:
-        self.nodes: list[NodeProto] = list(model.graph.node)
+        self.nodes: list[NodeProto] = in_order(model.graph.node)
         self.weights = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
         self._counted = {tensor.name for tensor in model.graph.initializer if tensor.data_type not in WHOLE}
         self.inputs = list(inputs)
@@ -62,7 +62,7 @@ class Graph:
         self.maker = {name: i for i, node in enumerate(self.nodes) for name in node.output if name}
         self.users: dict[str, list[int]] = {}
         for i, node in enumerate(self.nodes):
-            for name in _taken(node):
+            for name in taken(node):
                 self.users.setdefault(name, []).append(i)
         self.depth, self.live = self._depths()
         self.scopes = [_scope(node) for node in self.nodes]
@@ -71,13 +71,8 @@ class Graph:
         depth, live = [0] * len(self.nodes), [False] * len(self.nodes)
         given = set(self.inputs)
         for i, node in enumerate(self.nodes):
-            for name in _taken(node):
+            for name in taken(node):
                 before = self.maker.get(name)
-                if before is not None and before >= i:
-                    raise CaptureError(
-                        f"the graph is not in order: node {node.name or node.op_type} takes {name}, which is made "
-                        "behind it. Export it again, or sort its nodes"
-                    )
                 if node.op_type not in SHAPES and (name in given or (before is not None and live[before])):
                     live[i] = True
                     depth[i] = max(depth[i], 1 + (depth[before] if before is not None else 0))
@@ -89,7 +84,7 @@ class Graph:
         found: list[int] = []
         for i, node in enumerate(self.nodes):
             bits = 1 << i
-            for name in _taken(node):
+            for name in taken(node):
                 before = self.maker.get(name)
                 bits |= found[before] if before is not None else 0
             found.append(bits)
@@ -151,17 +146,6 @@ class Graph:
             elif name in self.maker and not self.live[self.maker[name]]:
                 waiting.extend(self.nodes[self.maker[name]].input)
         return sum(math.prod(self.weights[name]) for name in names)
-
-
-def _taken(node: NodeProto) -> Iterator[str]:
-    """What a node takes, its subgraphs' borrowings from around them too."""
-    yield from (name for name in node.input if name)
-    for attribute in node.attribute:
-        for graph in [attribute.g, *attribute.graphs] if attribute.HasField("g") else attribute.graphs:
-            own = {name for inner in graph.node for name in inner.output}
-            own |= {value.name for value in [*graph.input, *graph.initializer]}
-            for inner in graph.node:
-                yield from (name for name in _taken(inner) if name not in own)
 
 
 def _scope(node: NodeProto) -> str:

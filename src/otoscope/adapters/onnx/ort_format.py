@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from otoscope.adapters.onnx.extra import flatbuffer_classes, needed
+from otoscope.adapters.onnx.order import in_order, subgraphs
 from otoscope.errors import CaptureError
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def initialisers(graph: GraphProto) -> dict[str, npt.NDArray[Any]]:
     to_array = needed("onnx.numpy_helper").to_array
     found = {tensor.name: to_array(tensor) for tensor in graph.initializer}
     for node in graph.node:
-        for subgraph in _subgraphs(node):
+        for subgraph in subgraphs(node):
             found.update(initialisers(subgraph))
     return found
 
@@ -71,12 +72,8 @@ def every_node(graph: GraphProto) -> Iterator[NodeProto]:
     """The nodes of a graph, each followed by those of its subgraphs, such as the branches of If."""
     for node in graph.node:
         yield node
-        for subgraph in _subgraphs(node):
+        for subgraph in subgraphs(node):
             yield from every_node(subgraph)
-
-
-def _subgraphs(node: NodeProto) -> list[GraphProto]:
-    return [g for attribute in node.attribute for g in ([attribute.g] * attribute.HasField("g") + [*attribute.graphs])]
 
 
 def _model(read: Any) -> ModelProto:
@@ -99,7 +96,7 @@ def _graph(read: Any) -> GraphProto:
     types = {_text(info.Name()): info.Type() for info in _each(read, "NodeArgs")}
     graph: GraphProto = onnx.GraphProto(name="graph")
     graph.initializer.extend(_tensor(tensor) for tensor in _each(read, "Initializers"))
-    graph.node.extend(_in_order([_node(node) for node in _each(read, "Nodes") if node is not None]))
+    graph.node.extend(in_order([_node(node) for node in _each(read, "Nodes") if node is not None]))
     for names, values in ((_texts(read, "Inputs"), graph.input), (_texts(read, "Outputs"), graph.output)):
         for name in names:
             values.add(name=name, type=_type(types.get(name)))
@@ -108,38 +105,6 @@ def _graph(read: Any) -> GraphProto:
         onnx.ValueInfoProto(name=name, type=_type(info)) for name, info in types.items() if name in own and info
     )
     return graph
-
-
-def _in_order(nodes: list[NodeProto]) -> list[NodeProto]:
-    """Nodes behind those that they need; an .ort file may list them otherwise."""
-    maker = {name: i for i, node in enumerate(nodes) for name in node.output if name}
-    waits = [{maker[name] for name in _uses(node) if name in maker} - {i} for i, node in enumerate(nodes)]
-    followers: list[list[int]] = [[] for _ in nodes]
-    for i, before in enumerate(waits):
-        for j in before:
-            followers[j].append(i)
-    open_, order = [len(before) for before in waits], []
-    ready = [i for i in reversed(range(len(nodes))) if not open_[i]]
-    while ready:
-        i = ready.pop()
-        order.append(i)
-        for j in reversed(followers[i]):
-            open_[j] -= 1
-            if not open_[j]:
-                ready.append(j)
-    if len(order) < len(nodes):
-        raise ValueError("its nodes wait for one another")
-    # The file's own order where it is one already.
-    return nodes if all(j < i for i, before in enumerate(waits) for j in before) else [nodes[i] for i in order]
-
-
-def _uses(node: NodeProto) -> Iterator[str]:
-    """What a node needs: its inputs, and what its subgraphs take from around them."""
-    yield from node.input
-    for subgraph in _subgraphs(node):
-        for inner in subgraph.node:
-            yield from _uses(inner)
-        yield from (value.name for value in subgraph.output)
 
 
 def _node(read: Any) -> NodeProto:

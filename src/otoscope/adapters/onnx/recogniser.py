@@ -127,13 +127,13 @@ class OnnxRecogniser:
         """How many numbers the weights of a module have, or those of the node that makes a tensor."""
         block = self.names.find(name)[0]
         maker = self.graph.maker[block.tensor]
+        nodes = [maker] if name in (self.graph.nodes[maker].name, block.tensor) else self.graph.in_scope(name)
         if block in self.blocks and not self.graph.in_scope(name):
-            # A block without a name of its own: all that feeds it, but not the block before it.
-            before = self.blocks[self.blocks.index(block) - 1] if block != self.blocks[0] else None
-            return self.graph.parameters(self.graph.between(before and self.graph.maker[before.tensor], maker))
-        return self.graph.parameters(
-            [maker] if block.kind == self.graph.nodes[maker].op_type else self.graph.in_scope(name)
-        )
+            # Not a module of its own: all that feeds this block, but not the block before it.
+            k = self.blocks.index(block)
+            before = self.graph.maker[self.blocks[k - 1].tensor] if k else None
+            nodes = self.graph.between(before, maker)
+        return self.graph.parameters(nodes)
 
     def outputs(self, batch: Batch, layers: Sequence[str]) -> Mapping[str, Tensor]:
         """The named layers of every utterance, (batch, frames, units), zeros behind the last frame of each."""
