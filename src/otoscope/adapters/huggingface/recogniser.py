@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -13,7 +14,8 @@ from torch import Tensor, nn
 from otoscope.adapters.huggingface.structure import Structure, structure_of
 from otoscope.adapters.huggingface.teacher import Teacher, teacher_of
 from otoscope.adapters.huggingface.transcribing import transcribed
-from otoscope.capture import SAMPLE_RATE_HZ, Batch, Fed, Layer, Seconds, Speech, TorchRecogniser, capture
+from otoscope.capture import SAMPLE_RATE_HZ, Batch, Fed, Layer, Seconds, Speech, TorchRecogniser, capture, select
+from otoscope.capture.discovery import infer_layers
 from otoscope.errors import CaptureError
 
 __all__ = ["HuggingFaceRecogniser"]
@@ -131,7 +133,7 @@ class HuggingFaceRecogniser(TorchRecogniser):
         audio = [np.asarray(one.audio, dtype=np.float32) for one in speech]
         settings: dict[str, Any] = {"sampling_rate": SAMPLE_RATE_HZ, "return_tensors": "pt"}
         if self.padded_seconds is None:
-            settings |= {"padding": True, "return_attention_mask": self.structure.padding_proof}
+            settings |= {"padding": True, "return_attention_mask": True}
         made = dict(self.feature_extractor(audio, **settings))
         takes = ("input_values", "input_features", "attention_mask")
         return {key: value for key, value in made.items() if key in takes}
@@ -149,17 +151,17 @@ class HuggingFaceRecogniser(TorchRecogniser):
         whole = batch.fed is not None or self.structure.decoder is None
         return [self._forward(arguments, whole=whole) for arguments in batch.inputs]
 
+    def encode(self, arguments: Pass) -> Any:
+        """The encoder's outputs in one of the forward passes of a batch; of the whole model where it is no part."""
+        return self._forward(arguments, whole=self.structure.decoder is None)
+
     def outputs(self, batch: Batch, layers: Sequence[str]) -> Mapping[str, Tensor]:
         """Forward passes of a batch, and what the named layers put out in them, padded to the longest.
 
         Raises CaptureError for a layer that did not fire, and for one of a decoder that there is no tokeniser to feed.
         """
         whole = self.structure.decoder is None or any(not self._in_encoder(name) for name in layers)
-        if whole and self.structure.decoder is not None and batch.fed is None:
-            raise CaptureError(
-                f"{self.name} has a decoder, but no tokeniser to feed it with: give "
-                "HuggingFaceRecogniser(..., tokeniser=...)"
-            )
+        self._need_teacher(layers)
         parts = []
         with capture(self.module, layers) as captured:
             for arguments in batch.inputs:
@@ -168,8 +170,15 @@ class HuggingFaceRecogniser(TorchRecogniser):
         return {name: _stacked([part[name] for part in parts]) for name in parts[0]} if parts else {}
 
     def _in_encoder(self, name: str) -> bool:
-        decoder, encoder = self.structure.decoder, self.structure.encoder
-        return decoder is None or (bool(encoder) and name.startswith(f"{encoder}."))
+        return f"{name}.".startswith(f"{self.structure.encoder}." if self.structure.encoder else "")
+
+    def _need_teacher(self, layers: Sequence[str]) -> None:
+        outside = [name for name in layers if not self._in_encoder(name)]
+        if outside and self.structure.decoder is not None and self.teacher is None:
+            raise CaptureError(
+                f"{outside[0]} of {self.name} runs on what a decoder is fed, and there is no tokeniser for that: "
+                "give HuggingFaceRecogniser(..., tokeniser=...)"
+            )
 
     @torch.inference_mode()
     def _forward(self, arguments: Pass, *, whole: bool) -> Any:
@@ -179,10 +188,13 @@ class HuggingFaceRecogniser(TorchRecogniser):
             for key, value in arguments.items()
             if whole or key != "decoder_input_ids"
         }
-        if whole:
-            settings = {"use_cache": False} if "decoder_input_ids" in moved else {}
-            return self.module(**moved, **settings)
-        return self.module.get_submodule(self.structure.encoder)(**moved)
+        with warnings.catch_warnings():
+            # WavLM's own way of calling torch, nothing that a caller could change.
+            warnings.filterwarnings("ignore", message="Support for mismatched key_padding_mask")
+            if whole:
+                settings = {"use_cache": False} if "decoder_input_ids" in moved else {}
+                return self.module(**moved, **settings)
+            return self.module.get_submodule(self.structure.encoder)(**moved)
 
     def transcribe(self, speech: Sequence[Speech]) -> list[str]:
         """What the model hears, greedily. Raises CaptureError for a model that has no way to write."""
@@ -194,11 +206,25 @@ class HuggingFaceRecogniser(TorchRecogniser):
 
     @cached_property
     def _layers(self) -> list[Layer]:
-        return self.structure.layers(self.module)
+        known = self.structure.layers(self.module)
+        return known if known is not None else infer_layers(self, self.structure.blocks)
 
     def decoder_layers(self) -> list[Layer]:
         """One layer for each block of the decoder; none where there is no decoder."""
         return self.structure.decoder_layers(self.module)
+
+    def find(self, patterns: Sequence[str]) -> list[Layer]:
+        """Layers for any submodules, by names or globs (see `otoscope.select`): attention, feed-forward, norms.
+
+        Units, stride and axes are found out by running the model on two seconds of noise. Raises CaptureError for a
+        name that matches nothing, and for a submodule that cannot be captured.
+        """
+        names = select(self.module, patterns)
+        self._need_teacher(names)
+        # The front end runs along: where all speech is padded, its convolution tells what an axis of frames is.
+        front = self.structure.front
+        found = infer_layers(self, [*names, front] if front and front not in names else names)
+        return [self.structure.as_known(layer) for layer in found if layer.name in names]
 
 
 def _stacked(parts: Sequence[Tensor]) -> Tensor:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import nn
@@ -41,14 +42,27 @@ class Structure:
         """Whether utterances may run together: padding then changes none of their true frames."""
         return self.family is not None and self.family.padding_proof(self.config)
 
-    def layers(self, module: nn.Module) -> list[Layer]:
-        """Front end and encoder blocks of a known family."""
-        assert self.family is not None
+    def layers(self, module: nn.Module) -> list[Layer] | None:
+        """Front end and encoder blocks of a known family, None of another."""
+        if self.family is None:
+            return None
         frames = self.family.frames(self.config)
         stride, window = frames.stride / SAMPLE_RATE_HZ, frames.window / SAMPLE_RATE_HZ
         units = int(self.config.hidden_size)
         front = [Layer(self.front, units, stride, self.family.front_axis, "front end", window)] if self.front else []
         return front + [Layer(name, units, stride, 1, kind_of(module, name), window) for name in self.blocks]
+
+    def as_known(self, layer: Layer) -> Layer:
+        """A layer that was seen running, with the window of its family where it has its stride.
+
+        What it put out may be longer than it is true: features padded to whole strides, positions convolved with an
+        even kernel. The family's rule is that of the library's own masks.
+        """
+        if self.family is None or layer.over == "tokens":
+            return layer
+        frames = self.family.frames(self.config)
+        same = math.isclose(layer.stride, frames.stride / SAMPLE_RATE_HZ)
+        return replace(layer, window=frames.window / SAMPLE_RATE_HZ) if same else layer
 
     def decoder_layers(self, module: nn.Module) -> list[Layer]:
         """The decoder's blocks."""
@@ -95,7 +109,9 @@ def structure_of(module: nn.Module) -> Structure:
             "its layers yourself with globs"
         )
     config = getattr(module, "config", None)
-    return Structure(None, config, "", None, own, decoder, _blocks(module, decoder))
+    heard: Any = module
+    encoder = next(n for n in names if names[n] is (heard.get_encoder() if decoder is not None else module))
+    return Structure(None, config, encoder, None, own, decoder, _blocks(module, decoder))
 
 
 def _blocks(module: nn.Module, name: str | None, without: str | None = None) -> list[str]:

@@ -10,6 +10,9 @@ from otoscope.errors import CaptureError
 
 __all__ = ["Teacher", "teacher_of", "words_of"]
 
+MARKS = ("▁", "Ġ")
+"""How sentencepiece and byte-level pieces mark the beginning of a word."""
+
 WHISPER_MULTILINGUAL = 51_865
 """From this size of vocabulary on, a Whisper knows languages, as openai/whisper decides it."""
 
@@ -48,6 +51,7 @@ def words_of(tokeniser: Any, text: str) -> tuple[list[int], list[int]]:
     """The tokens of a text, and the word (between spaces, counted from 0) that each begins or goes on with.
 
     By the characters that each token stands for, where the tokeniser tells; else by the mark of a word's first piece.
+    A mark that is a token of its own is a part of the word that it begins.
     """
     if not text:
         return [], []
@@ -59,7 +63,10 @@ def words_of(tokeniser: Any, text: str) -> tuple[list[int], list[int]]:
                 number += 1
             at_space = character.isspace()
             word.append(-1 if at_space else number)
-        words = [max(word[start:end], default=-1) for start, end in encoded["offset_mapping"]]
+        pieces = tokeniser.convert_ids_to_tokens(encoded["input_ids"])
+        spans = zip(pieces, encoded["offset_mapping"], strict=True)
+        # One character more for a mark alone: that of the word after it.
+        words = [max(word[start : end + (piece in MARKS)], default=-1) for piece, (start, end) in spans]
         return list(encoded["input_ids"]), words
     tokens = list(tokeniser(text, add_special_tokens=False)["input_ids"])
     return tokens, _by_marks(tokeniser.convert_ids_to_tokens(tokens))
@@ -69,15 +76,15 @@ def _by_marks(pieces: Sequence[str]) -> list[int]:
     """Words by the marks of sentencepiece (▁) and of byte-level pieces (Ġ), or by separators (|) between letters.
 
     >>> _by_marks(["▁", "the", "▁c", "at"])
-    [-1, 0, 1, 1]
+    [0, 0, 1, 1]
     >>> _by_marks(["A", "|", "C"])
     [0, -1, 1]
     """
     words: list[int] = []
     number, starts = -1, True
     for piece in pieces:
-        starts = starts or piece[:1] in ("▁", "Ġ", "|", " ")
-        if piece.strip("▁Ġ| "):
+        starts = starts or piece[:1] in (*MARKS, "|", " ")
+        if piece.strip("| "):
             number, starts = number + starts, False
             words.append(number)
         else:
