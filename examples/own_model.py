@@ -1,21 +1,23 @@
 """Looking into a torch model of one's own: here an encoder built from PyTorch's stock Transformer layers.
 
     python examples/own_model.py [CORPUS]
+    otoscope measure examples/own_model.py:recogniser --corpus CORPUS
 
-CORPUS is any folder that `otoscope corpus check` can read; without it, a minute of the embedded corpus is made. Prints
-CKA of every layer with every layer of the same model, and of another initialisation. The weights are random: what
-these layers share is what they keep of their input, which is the baseline that a trained model is to be read against.
+CORPUS is any folder that `otoscope corpus check` can read; without it, a minute of the embedded corpus is made. The
+script prints CKA of every layer with every layer of the same model, and of another initialisation; the command needs
+`recogniser` alone. The weights are random: what these layers share is what they keep of their input, which is the
+baseline that a trained model is to be read against.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
-from otoscope import Corpus, Layer, TorchRecogniser, capture, check, default_corpus, load, reduce, similarity
+from otoscope import Batch, Layer, Speech, TorchRecogniser, check, default_corpus, load, reduce, similarity
 from otoscope.asr import log_mel, pad
 from otoscope.capture import to_frames
 from otoscope.corpora import read_audio
@@ -42,15 +44,19 @@ class Encoder(nn.Module):
 
 
 class OwnRecogniser(TorchRecogniser):
-    """What Otoscope has to know of it (the protocol `otoscope.Recogniser`): a module, a rate, its layers."""
+    """What Otoscope has to know of it (the protocol `otoscope.Recogniser`): a module, a rate, its input, its layers."""
 
-    frame_shift = 0.01
+    frame_shift = 0.01  # seconds from one frame of the features to the next
 
     def __init__(self, module: nn.Module) -> None:
-        self.module = module
+        self.module = module.eval()
+
+    def prepare(self, speech: Sequence[Speech]) -> Batch:
+        """Samples at 16 kHz to padded log-mel features (batch, frames, 80), with true lengths in frames."""
+        return Batch(*pad([log_mel(one.audio) for one in speech]))
 
     def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Padded features and true lengths to outputs and their lengths."""
+        """One forward pass."""
         return self.module(features, lengths)
 
     def layers(self) -> list[Layer]:
@@ -60,10 +66,10 @@ class OwnRecogniser(TorchRecogniser):
         return [front, *blocks]
 
 
-def batches(corpus: Corpus, size: int = 8) -> Iterator[tuple[Tensor, Tensor]]:
-    """Padded log-mel features (batch, frames, 80) and true lengths."""
-    for i in range(0, len(corpus), size):
-        yield pad([log_mel(read_audio(u)) for u in corpus.utterances[i : i + size]])
+def recogniser(seed: int = 0) -> OwnRecogniser:
+    """What `otoscope measure examples/own_model.py:recogniser` calls. A trained model would load its weights here."""
+    torch.manual_seed(seed)
+    return OwnRecogniser(Encoder())
 
 
 def main() -> None:
@@ -73,21 +79,19 @@ def main() -> None:
         corpus = check(corpus.keep(corpus.utterances[:60]))
     else:
         corpus = default_corpus(train_minutes=0.1, dev_minutes=0.1, test_minutes=1.0).split("test")
-    recognisers = {}
-    for seed in (0, 1):
-        torch.manual_seed(seed)
-        recognisers[f"seed{seed}"] = OwnRecogniser(Encoder().eval())
+    recognisers = {f"seed{seed}": recogniser(seed) for seed in (0, 1)}
+    own = recognisers["seed0"]
+    speech = [Speech(read_audio(u), u.text) for u in corpus]
 
     # One forward pass by hand: the outputs of named layers, padding and all, then their true frames.
-    own, (features, lengths) = recognisers["seed0"], next(batches(corpus))
-    with torch.inference_mode(), capture(own.module, ["encoder.layers.*"]) as captured:
-        own.forward(features, lengths)
-        outputs = captured.take()
-    frames, _ = to_frames(outputs["encoder.layers.0"], own.layers()[1], lengths, own.frame_shift)
-    print(f"one batch: {tuple(outputs['encoder.layers.0'].shape)} padded, {tuple(frames.shape)} frames × units\n")
+    batch = own.prepare(speech[:8])
+    with torch.inference_mode():
+        output = own.outputs(batch, ["encoder.layers.0"])["encoder.layers.0"]
+    frames, _ = to_frames(output, own.layers()[1], batch.lengths, own.frame_shift)
+    print(f"one batch: {tuple(output.shape)} padded, {tuple(frames.shape)} frames × units\n")
 
     # The whole corpus: layers become moments batch by batch, and no activation is kept.
-    moments = reduce(recognisers, batches(corpus))
+    moments = reduce(recognisers, (own.prepare(speech[i : i + 8]) for i in range(0, len(speech), 8)))
     found = similarity(moments, measure="cka", layers_x=[f"seed0:{layer.name}" for layer in own.layers()])
     print(f"CKA over {moments.utterances} utterances, {moments.frames} frames")
     print(found.to_pandas().T.round(2).to_string())
