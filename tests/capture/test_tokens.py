@@ -54,7 +54,7 @@ def test_a_word_without_a_token_is_refused():
 
 @pytest.mark.parametrize("shape", [(2, 5, 3), (1, 9, 3), (2, 9)])
 def test_an_output_that_does_not_fit_is_refused(shape):
-    with pytest.raises(CaptureError, match="the decoder layer d put out a tensor of shape .* at least 6 positions"):
+    with pytest.raises(CaptureError, match=r"the decoder layer d put out a tensor of shape .* at least 6 positions"):
         to_tokens(torch.zeros(shape), Layer("d", 3, 1, 1, "test", over="tokens"), FED)
 
 

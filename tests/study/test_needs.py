@@ -9,14 +9,14 @@ from otoscope.capture import Gathered
 from otoscope.measures import registry
 from otoscope.measures.inference import BlockMoments, BlockSamples
 from otoscope.study.clusters import clusters_of
-from otoscope.study.needs import intervals_of, needs_of
+from otoscope.study.needs import intervals_of, needs_of, on_grid
 
-FRAMES = {f"u{i}": 400 + 10 * i for i in range(20)}  # of 10 ms
+SECONDS = {f"u{i}": 4 + i / 10 for i in range(20)}
 
 
 def needs(measures, **options):
     wanted = [("x:a", "x:b"), ("x:b", "x:a"), ("x:a", "x:a")]
-    return needs_of([registry.get(m) for m in measures], wanted, FRAMES, grid=0.04, **options)
+    return needs_of([registry.get(m) for m in measures], wanted, on_grid(SECONDS, 0.04), grid=0.04, **options)
 
 
 def test_a_pass_keeps_what_the_measures_need_and_no_more():

@@ -6,7 +6,19 @@ from otoscope.capture.hooks import Captured, capture, select
 from otoscope.capture.recogniser import TorchRecogniser
 from otoscope.capture.streaming import INPUT, SHUFFLED, reduce, view_name, views_of
 from otoscope.capture.tokens import TokenGrid, to_tokens, to_words
-from otoscope.capture.types import SAMPLE_RATE_HZ, Batch, Fed, Layer, Recogniser, Seconds, Speech
+from otoscope.capture.types import (
+    SAMPLE_RATE_HZ,
+    Batch,
+    Decodes,
+    Fed,
+    Finds,
+    Layer,
+    Recogniser,
+    Seconds,
+    Speech,
+    Tokenises,
+    Transcribes,
+)
 
 __all__ = [
     "INPUT",
@@ -15,14 +27,18 @@ __all__ = [
     "Batch",
     "Captured",
     "Clusters",
+    "Decodes",
     "Fed",
+    "Finds",
     "Gathered",
     "Layer",
     "Recogniser",
     "Seconds",
     "Speech",
     "TokenGrid",
+    "Tokenises",
     "TorchRecogniser",
+    "Transcribes",
     "capture",
     "common_grid",
     "gather",

@@ -26,7 +26,10 @@ SHUFFLED = "~"
 """Stands before the name of a view whose utterances were shuffled."""
 
 INPUT = "input"
-"""The view of what the recognisers are given: their features, on the grid of the comparison."""
+"""The view of what the recognisers are given: features, on the grid of the comparison."""
+
+INPUT_SHIFT: Seconds = 0.01
+"""Between the features that stand for the input where each recogniser has an input of its own."""
 
 
 def view_name(model: str, layer: str) -> str:
@@ -46,10 +49,10 @@ def views_of(
     """Batch by batch, every layer of every recogniser as frames × units on one grid, and the utterances' lengths.
 
     `batches` yields padded features (batch, frames, bins) and true lengths, the same for all recognisers, or what each
-    of them made of the same utterances with `prepare`, by name. `layers` chooses layers (default: each recogniser's own
-    choice, `recogniser.layers()`); `grid` in seconds (default: the coarsest stride), or "token" or "word" for layers of
-    decoders (default: by token). Views are named `<recogniser>:<layer>`; with `inputs`, the features are one more,
-    named `input`.
+    of them made of the same utterances with `prepare`, by name, and with `inputs` features every 10 ms as `input`.
+    `layers` chooses layers (default: each recogniser's own choice, `recogniser.layers()`); `grid` in seconds (default:
+    the coarsest stride), or "token" or "word" for layers of decoders (default: by token). Views are named
+    `<recogniser>:<layer>`; with `inputs`, the features are one more, named `input`.
 
     Raises CaptureError for layers over frames beside layers over tokens, which have no grid in common.
     """
@@ -70,7 +73,8 @@ def views_of(
         if over == {"tokens"}:
             yield token_views(dict(_steps(seen, chosen)), _token_grid(grid))
         else:
-            yield _on_grid(recognisers, seen, chosen, grid, inputs=inputs)
+            shifts = {name: r.frame_shift for name, r in recognisers.items()}
+            yield _on_grid(shifts, seen, chosen, grid, _input(batch, shifts) if inputs else None)
 
 
 _Seen = tuple[Batch, Mapping[str, Tensor]]
@@ -101,28 +105,36 @@ def _token_grid(grid: Seconds | TokenGrid | None) -> TokenGrid:
     raise CaptureError(f'layers of decoders are compared by "token" or by "word", got a grid of {grid} s')
 
 
+_Input = tuple[Batch, Seconds]
+
+
+def _input(batch: Batch | tuple[Any, Tensor] | Mapping[str, Batch], shifts: Mapping[str, Seconds]) -> _Input:
+    """The features that stand for the input, and the seconds from one to the next."""
+    if isinstance(batch, Mapping):
+        return batch[INPUT], INPUT_SHIFT
+    return Batch(*batch), next(iter(shifts.values()))
+
+
 def _on_grid(
-    recognisers: Mapping[str, Recogniser],
+    shifts: Mapping[str, Seconds],
     seen: Mapping[str, _Seen],
     chosen: Mapping[str, Sequence[Layer]],
     grid: Seconds | TokenGrid | None,
-    *,
-    inputs: bool,
+    given: _Input | None,
 ) -> Views:
     if isinstance(grid, str):
         raise CaptureError(f'layers over frames are compared on a grid in seconds, got "{grid}"')
     outputs: dict[str, tuple[Tensor, Sequence[int]]] = {}
     strides: dict[str, Seconds] = {}
     for model, (batch, own) in seen.items():
-        shift = recognisers[model].frame_shift
         for layer in chosen[model]:
             view = view_name(model, layer.name)
-            outputs[view] = to_frames(own[layer.name], layer, batch.lengths, shift)
+            outputs[view] = to_frames(own[layer.name], layer, batch.lengths, shifts[model])
             strides[view] = layer.stride
-        if inputs:
-            counts = [int(n) for n in batch.lengths]
-            outputs[INPUT] = torch.cat([row[:n] for row, n in zip(batch.inputs, counts, strict=True)]), counts
-            strides[INPUT] = shift
+    if given is not None:
+        (features, lengths, _), strides[INPUT] = given
+        counts = [int(n) for n in lengths]
+        outputs[INPUT] = torch.cat([row[:n] for row, n in zip(features, counts, strict=True)]), counts
     return to_grid(outputs, strides, grid=grid or common_grid([layer for own in chosen.values() for layer in own]))
 
 

@@ -11,7 +11,19 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-__all__ = ["SAMPLE_RATE_HZ", "Batch", "Fed", "Layer", "Recogniser", "Seconds", "Speech"]
+__all__ = [
+    "SAMPLE_RATE_HZ",
+    "Batch",
+    "Decodes",
+    "Fed",
+    "Finds",
+    "Layer",
+    "Recogniser",
+    "Seconds",
+    "Speech",
+    "Tokenises",
+    "Transcribes",
+]
 
 Seconds = float
 
@@ -97,8 +109,8 @@ class Layer:
 class Recogniser(Protocol):
     """A recogniser as capture sees it: features from audio, layers by name, and what they put out.
 
-    `TorchRecogniser` has `outputs` for torch modules. A recogniser that can also write what it hears has
-    `transcribe(speech: Sequence[Speech]) -> list[str]`; one with a decoder has `tokenise(text: str) -> list[int]`.
+    `TorchRecogniser` has `outputs` for torch modules. What a recogniser can do beside this are protocols of their own:
+    `Transcribes`, `Finds`, and for those with a decoder `Decodes` and `Tokenises`.
     """
 
     @property
@@ -116,4 +128,40 @@ class Recogniser(Protocol):
 
     def outputs(self, batch: Batch, layers: Sequence[str]) -> Mapping[str, Tensor]:
         """One forward pass, and what the named layers put out in it, padding and all."""
+        ...
+
+
+@runtime_checkable
+class Transcribes(Protocol):
+    """A recogniser that writes what it hears."""
+
+    def transcribe(self, speech: Sequence[Speech]) -> list[str]:
+        """What it makes of some utterances."""
+        ...
+
+
+@runtime_checkable
+class Finds(Protocol):
+    """A recogniser in which layers are found by names or globs, those that `layers` leaves out too."""
+
+    def find(self, patterns: Sequence[str]) -> Sequence[Layer]:
+        """The layers that match any of the patterns. Raises CaptureError where one matches nothing."""
+        ...
+
+
+@runtime_checkable
+class Decodes(Protocol):
+    """A recogniser with a decoder whose layers run over tokens."""
+
+    def decoder_layers(self) -> Sequence[Layer]:
+        """One layer per block of the decoder; none where this model has no decoder."""
+        ...
+
+
+@runtime_checkable
+class Tokenises(Protocol):
+    """A recogniser whose decoder is fed tokens."""
+
+    def tokenise(self, text: str) -> Sequence[int]:
+        """The tokens of a transcript, without prompt and end."""
         ...

@@ -5,21 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import xarray as xr
 
 from otoscope.asr import log_mel, pad
 from otoscope.asr.batching import batches_by_length
-from otoscope.capture import Gathered, gather
-from otoscope.corpora import Corpus, read_audio
+from otoscope.capture import INPUT, Batch, Gathered, Seconds, TokenGrid, gather
+from otoscope.corpora import Corpus
 from otoscope.errors import MeasureError
 from otoscope.labelled import similarity
 from otoscope.measures import Measure, Moments, Samples
 from otoscope.measures.path import moments_for
 from otoscope.measures.samples import lengths_to_index
-from otoscope.study.asked import BLOCKS, Asked, sums_bytes
+from otoscope.study.asked import BLOCKS, Asked, Model, Transcripts, sums_bytes
 from otoscope.study.measuring import BATCH_FRAMES
 from otoscope.study.needs import LEVEL, SAMPLES, intervals_of, sources_of, without_roles
 
@@ -29,25 +28,32 @@ FLOAT32_BYTES = 4
 
 
 def measure(
-    checkpoint: Path,
-    other: Path | None = None,
+    model: Model,
+    other: Model | None = None,
     *,
     corpus: Corpus,
     measures: Sequence[str] = ("cka",),
     layers: Sequence[str] | None = None,
+    decoder: bool = False,
+    transcripts: Transcripts = "reference",
     utterances: int = 300,
     samples: int = SAMPLES,
     intervals: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> xr.Dataset:
-    """Layer × layer similarities of a checkpoint with itself, or of two checkpoints (`other` on the second axis).
+    """Layer × layer similarities of a recogniser with itself, or of two recognisers (`other` on the second axis).
+
+    Two recognisers are compared on the coarsest of their strides. Layers of decoders are compared token by token where
+    both have the same tokens, else word by word.
 
     Arguments:
-        checkpoint: a checkpoint of a reference recogniser.
+        model: a recogniser, or its name or path, see `load_recogniser`.
         other: a second one.
         corpus: the speech they are compared on.
         measures: names of registered measures. Those that follow from moments see all speech, in one pass.
         layers: names or globs (default: one layer a block).
+        decoder: whether the default are blocks of the decoder in place of the encoder's.
+        transcripts: what decoders are fed, the reference or what the recogniser itself writes ("own").
         utterances: at most so many, spread over the corpus.
         samples: measures that need frames see whole utterances of at most so many frames, spread over these.
         intervals: whether to add 95 % intervals, by a jackknife over 20 blocks of speakers (of utterances where fewer
@@ -58,20 +64,23 @@ def measure(
         A Dataset with a variable for each of `measures`, dimensions `layer_x` and `layer_y`, null levels in the
         coordinate `<measure>_null`, ends of the intervals in `<measure>_low` and `<measure>_high`. A variable's
         attributes have the `frames` and `utterances` that it was measured on, `undefined` where it was refused and
-        why, `no_interval` where the interval was; the Dataset's have the grid in seconds a frame, the frames and
-        utterances of all speech, and `clusters`, what was left out in turn for the intervals.
+        why, `no_interval` where the interval was; the Dataset's have the
+        `grid` in seconds a frame ("token" or "word" for decoders), the frames (tokens, words) and utterances of all
+        speech, and `clusters`, what was left out in turn for the intervals.
 
     Raises:
         StudyError: an empty corpus; `utterances` below 1; `samples` or clusters too few.
-        CaptureError: layers that are not there.
+        CaptureError: a model that cannot be loaded; layers that are not there.
         MeasureError: an unknown measure; speech that is too little for any measure of any pair.
     """
     asked = Asked.of(
-        checkpoint,
+        model,
         other,
         corpus=corpus,
         measures=measures,
         layers=layers,
+        decoder=decoder,
+        transcripts=transcripts,
         utterances=utterances,
         samples=samples,
         intervals=intervals,
@@ -100,7 +109,7 @@ def measure(
 class MeasurePlan:
     """A comparison before it runs.
 
-    `layers` maps each checkpoint's layers to their units, `pairs` counts pairs of layers, `path` is "covariance" or
+    `layers` maps each recogniser's layers to their units, `pairs` counts pairs of layers, `path` is "covariance" or
     "gram" with the `reason`, None where no measure follows from moments; bytes are of the moments and of the frames
     that are kept.
     """
@@ -108,7 +117,7 @@ class MeasurePlan:
     corpus: str
     utterances: int
     frames: int
-    grid: float
+    grid: Seconds | TokenGrid
     layers: tuple[dict[str, int], ...]
     pairs: int
     path: str | None
@@ -124,29 +133,33 @@ class MeasurePlan:
 
 
 def plan_measure(
-    checkpoint: Path,
-    other: Path | None = None,
+    model: Model,
+    other: Model | None = None,
     *,
     corpus: Corpus,
     measures: Sequence[str] = ("cka",),
     layers: Sequence[str] | None = None,
+    decoder: bool = False,
+    transcripts: Transcripts = "reference",
     utterances: int = 300,
     samples: int = SAMPLES,
     intervals: bool = False,
 ) -> MeasurePlan:
     """What `measure` would do, from durations alone: no audio is read. Arguments and errors as there."""
     asked = Asked.of(
-        checkpoint,
+        model,
         other,
         corpus=corpus,
         measures=measures,
         layers=layers,
+        decoder=decoder,
+        transcripts=transcripts,
         utterances=utterances,
         samples=samples,
         intervals=intervals,
     )
     way, needs, kept = asked.way, asked.needs, _kept(asked)
-    frames, sampled = sum(asked.pooled.values()), sum(asked.pooled[u] for u in kept)
+    frames, sampled = sum(asked.steps.values()), sum(asked.steps[u] for u in kept)
     by_gram = way is not None and way.name == "gram"
     held = 0 if way is None else way.bytes if by_gram else sums_bytes(asked.widths, needs["pairs"], intervals=intervals)
     return MeasurePlan(
@@ -171,17 +184,16 @@ def plan_measure(
 
 def _kept(asked: Asked) -> list[str]:
     """The utterances whose frames are kept: all where Gram matrices of them are cheaper than covariances."""
-    return list(asked.frames) if asked.way is not None and asked.way.name == "gram" else asked.needs["sampled"]
+    return list(asked.tens) if asked.way is not None and asked.way.name == "gram" else asked.needs["sampled"]
 
 
 def _gather(asked: Asked, progress: Callable[[int], None] | None) -> Gathered:
-    by_id = {u.id: u for u in asked.speech}
-    batches = batches_by_length(asked.frames, frames=BATCH_FRAMES)
+    batches = batches_by_length(asked.tens, frames=BATCH_FRAMES)
     by_gram = asked.way is not None and asked.way.name == "gram"
     needs = asked.needs
     gathered = gather(
         asked.recognisers,
-        (pad([log_mel(read_audio(by_id[u])) for u in batch]) for batch in batches),
+        (_prepared(asked, batch) for batch in batches),
         batches,
         moments=needs["moments"] and not by_gram,
         sampled=_kept(asked),
@@ -199,6 +211,13 @@ def _gather(asked: Asked, progress: Callable[[int], None] | None) -> Gathered:
     names = [m.name for m in asked.measures]
     moments = moments_for(names, held.views, utterances=lengths_to_index(held.lengths or ()), pairs=needs["pairs"])
     return Gathered(gathered.frames, gathered.utterances, moments, None)
+
+
+def _prepared(asked: Asked, batch: Sequence[str]) -> dict[str, Batch]:
+    """What each recogniser makes of some utterances, and their log-mel features where a measure takes the input."""
+    speech = asked.read(batch)
+    made = {role: recogniser.prepare(speech) for role, recogniser in asked.recognisers.items()}
+    return made | ({INPUT: Batch(*pad([log_mel(one.audio) for one in speech]))} if asked.needs["inputs"] else {})
 
 
 def _similarity(data: Moments | Samples, measures: Sequence[Measure], asked: Asked) -> xr.Dataset:

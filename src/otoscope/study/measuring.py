@@ -15,13 +15,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from otoscope.asr import FeatureStore, ReferenceRecogniser, batches_by_length, pad
+from otoscope.asr import FRAME_SHIFT_SECONDS, FeatureStore, ReferenceRecogniser, batches_by_length, pad
 from otoscope.capture import SHUFFLED, Clusters, Layer, common_grid, gather, view_name
 from otoscope.errors import MeasureError, StudyError
 from otoscope.files import file_hash
 from otoscope.measures import Measure, Moments, Samples, registry
 from otoscope.study.folder import read_json, write_json
-from otoscope.study.needs import SAMPLES, intervals_of, needs_of, sources_of, without_roles
+from otoscope.study.needs import SAMPLES, intervals_of, needs_of, on_grid, sources_of, without_roles
 from otoscope.study.rows import Comparison, Refusal
 
 __all__ = ["Checkpoint", "Measured", "Unit", "plan_units", "probe_batches", "read_unit", "run_unit"]
@@ -114,6 +114,7 @@ def run_unit(
     wanted = list(_wanted(unit, layers))
     pairs = [(x, y) for _, x, y in wanted]
     frames = {u: store.frames(u) for u in probe}
+    seconds = {u: n * FRAME_SHIFT_SECONDS for u, n in frames.items()}
     batches = probe_batches(frames)
     gathered = gather(
         recognisers,
@@ -122,7 +123,7 @@ def run_unit(
         grid=grid,
         shuffled=unit.kind == "shuffled",
         clusters=None if unit.kind == "shuffled" else clusters,
-        **needs_of(unit.measures, pairs, frames, grid=grid, samples=unit.samples),
+        **needs_of(unit.measures, pairs, on_grid(seconds, grid), grid=grid, samples=unit.samples),
     )
     if gathered.utterances != len(probe):
         raise StudyError(f"{unit.name} saw {gathered.utterances} utterances of a probe set of {len(probe)}")

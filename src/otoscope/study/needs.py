@@ -6,13 +6,22 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypedDict
 
-from otoscope.asr import FRAME_SHIFT_SECONDS
-from otoscope.capture import INPUT, SHUFFLED, Gathered, Seconds, spread_evenly
+from otoscope.capture import INPUT, SHUFFLED, Gathered, Seconds, TokenGrid, spread_evenly
 from otoscope.errors import MeasureError, StudyError
 from otoscope.measures import Measure, Moments, Samples
 from otoscope.measures.inference import BlockMoments, BlockSamples, jackknife_all
 
-__all__ = ["LEVEL", "SAMPLES", "Needs", "check_samples", "intervals_of", "needs_of", "sources_of", "without_roles"]
+__all__ = [
+    "LEVEL",
+    "SAMPLES",
+    "Needs",
+    "check_samples",
+    "intervals_of",
+    "needs_of",
+    "on_grid",
+    "sources_of",
+    "without_roles",
+]
 
 SAMPLES = 5_000
 """Frames kept for the measures that need frames: several of them cost the square of this."""
@@ -36,9 +45,9 @@ class Needs(TypedDict):
 def needs_of(
     measures: Sequence[Measure],
     wanted: Iterable[Pair],
-    frames: Mapping[str, int],
+    steps: Mapping[str, int],
     *,
-    grid: Seconds,
+    grid: Seconds | TokenGrid,
     samples: int = SAMPLES,
 ) -> Needs:
     """What `measures` need to compare the `wanted` pairs of views.
@@ -46,8 +55,8 @@ def needs_of(
     Arguments:
         measures: the measures.
         wanted: pairs of views, in any order and either way round: both have the same moments.
-        frames: utterance → its input frames.
-        grid: seconds between the frames that are compared.
+        steps: utterance → its frames, tokens or words on the grid.
+        grid: seconds between the frames that are compared, or "token" or "word".
         samples: the most of these to keep for measures that need frames.
 
     Raises:
@@ -61,7 +70,7 @@ def needs_of(
     sampled = any(m.source == "samples" for m in measures)
     return {
         "moments": any(m.source == "moments" for m in measures),
-        "sampled": _sampled(frames, grid, samples) if sampled else [],
+        "sampled": _sampled(steps, grid, samples) if sampled else [],
         "pairs": list(pairs.values()),
         "inputs": inputs,
     }
@@ -69,16 +78,25 @@ def needs_of(
 
 def check_samples(measures: Sequence[Measure], seconds: Mapping[str, Seconds], *, grid: Seconds, samples: int) -> None:
     """Refuse early what `needs_of` would refuse once the layers are captured; `seconds` are utterances' lengths."""
-    needs_of(measures, [], {u: round(s / FRAME_SHIFT_SECONDS) for u, s in seconds.items()}, grid=grid, samples=samples)
+    needs_of(measures, [], on_grid(seconds, grid), grid=grid, samples=samples)
 
 
-def _sampled(frames: Mapping[str, int], grid: Seconds, samples: int) -> list[str]:
-    pooled = {u: math.ceil(round(n * FRAME_SHIFT_SECONDS / grid, 6)) for u, n in frames.items()}
-    chosen = spread_evenly(pooled, samples)
-    if len(chosen) < min(2, len(pooled)):
+def on_grid(seconds: Mapping[str, Seconds], grid: Seconds) -> dict[str, int]:
+    """Utterance → its frames on the grid, from how long it is.
+
+    >>> on_grid({"a": 1.0, "b": 1.01}, 0.04)
+    {'a': 25, 'b': 26}
+    """
+    return {u: math.ceil(round(s / grid, 4)) for u, s in seconds.items()}
+
+
+def _sampled(steps: Mapping[str, int], grid: Seconds | TokenGrid, samples: int) -> list[str]:
+    chosen = spread_evenly(steps, samples)
+    if len(chosen) < min(2, len(steps)):
+        what = f"frames, one every {1000 * grid:g} ms" if isinstance(grid, float) else f"{grid}s"
         raise StudyError(
-            f"samples is {samples} frames, which hold fewer than two whole utterances of up to {max(pooled.values())} "
-            f"frames, one every {1000 * grid:g} ms; raise it to {2 * max(pooled.values())} or more"
+            f"samples is {samples} frames, which hold fewer than two whole utterances of up to {max(steps.values())} "
+            f"{what}; raise it to {2 * max(steps.values())} or more"
         )
     return chosen
 
