@@ -28,9 +28,8 @@ from otoscope.adapters.plain import PlainRecogniser
 from otoscope.capture import SAMPLE_RATE_HZ
 from otoscope.corpora import read_audio
 
-PHONES = (
-    "pad a b by ch cl d dy e f g gy h hy i j k ky m my n ny o p py r ry s sh t ts ty u v w y z pau"  # silence is pau
-).split()
+SYMBOLS = "pad a b by ch cl d dy e f g gy h hy i j k ky m my n ny o p py r ry s sh t ts ty u v w y z pau"
+PHONES = SYMBOLS.split()  # pad is the blank, pau silence
 BINS, WINDOW, HOP, UNITS = 80, 1024, 320, 128
 """The settings of snfa's model. They stand in its file as a pickled object, which is not read: it could run code."""
 
