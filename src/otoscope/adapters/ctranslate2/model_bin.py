@@ -83,12 +83,16 @@ class _Cursor:
     def text(self) -> str:
         length = self.number("H")  # with the zero that ends it
         (value,) = struct.unpack_from(f"{length}s", self.content, self.at)
+        if bytes(value[-1:]) != b"\0":
+            raise ValueError("a name without its end")
         self.at += length
         return bytes(value[:-1]).decode()
 
     def variable(self) -> tuple[int, npt.NDArray[Any]]:
         shape = [self.number("I") for _ in range(self.number("B"))]
         element, size = self.number("B"), self.number("I")
+        if element not in ELEMENTS:
+            raise ValueError(f"values of an unknown type, number {element}")
         kind, count = np.dtype(ELEMENTS[element]), int(np.prod(shape, dtype=np.int64))
         if count * kind.itemsize != size:
             raise ValueError(f"{size} bytes for {count} values of {kind.itemsize}")
@@ -117,18 +121,18 @@ def read_model_bin(path: str | Path) -> ModelBin:
             content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except (OSError, ValueError) as error:  # ValueError: an empty file
         raise CaptureError(f"{path} cannot be read ({error})") from error
+    if int.from_bytes(content[:4], "little") not in VERSIONS:
+        raise CaptureError(
+            f"{path} is no model of CTranslate2: it begins with {content[:4]!r}, expected the version of the format, "
+            f"{VERSIONS[0]} to {VERSIONS[-1]}"
+        )
     cursor = _Cursor(content)
     try:
-        version = cursor.number("I")
-        if version not in VERSIONS:
-            raise CaptureError(
-                f"{path} is no model of CTranslate2: it begins with {content[:4]!r}, expected the version of the "
-                f"format, {VERSIONS[0]} to {VERSIONS[-1]}"
-            )
+        _version = cursor.number("I")
         spec, _revision = cursor.text(), cursor.number("I")
         stored = {cursor.text(): cursor.variable() for _ in range(cursor.number("I"))}
         aliases = {cursor.text(): cursor.text() for _ in range(cursor.number("I"))}
-    except (struct.error, ValueError, KeyError) as error:
+    except (struct.error, ValueError) as error:
         raise CaptureError(
             f"{path} is damaged: it has {len(content)} bytes, and breaks off or goes wrong at byte {cursor.at} "
             f"({error}). Copy or convert it again"

@@ -52,15 +52,18 @@ class MoonshineGraph:
             module = node.name.strip("/").replace("/", ".").rpartition(".")[0]
             if node.op_type in ("MatMul", "Conv") and module != "proj_out" and self._fixed(node.input[1]):
                 values = self.value(node.input[1])
-                # MatMul multiplies from the right, nn.Linear's weight stands transposed.
-                found[_renamed(f"{module}.weight")] = values.T if node.op_type == "MatMul" else values
+                if node.op_type == "Conv":
+                    found[_renamed(f"{module}.weight")] = values
+                elif values.ndim == 2:  # products of attention have four axes
+                    # MatMul multiplies from the right, nn.Linear's weight stands transposed.
+                    found[_renamed(f"{module}.weight")] = values.T
             elif node.op_type == "Gather" and module.endswith("embed_tokens"):
                 found[_renamed(f"{module}.weight")] = self.value(node.input[0])
             elif module == "groupnorm" and node.op_type in ("Mul", "Add"):
                 fixed = [name for name in node.input if self._fixed(name)]
                 kind = "weight" if node.op_type == "Mul" else "bias"
                 found |= {_renamed(f"{module}.{kind}"): self.value(name).reshape(-1) for name in fixed}
-        return {name: np.ascontiguousarray(values, dtype=np.float32) for name, values in found.items()}
+        return {name: np.array(values, dtype=np.float32, order="C") for name, values in found.items()}
 
     def heads(self) -> tuple[int, int]:
         """How many heads attention has, and units in each: the shape that queries are brought into."""
@@ -71,7 +74,7 @@ class MoonshineGraph:
             sizes = [int(self.value(name).reshape(-1)[0]) for name in parts if self._fixed(name)]
             if len(sizes) >= 2 and min(sizes[-2:]) > 0:
                 return sizes[-2], sizes[-1]
-        raise self._strange("the heads of its attention")
+        raise self._strange("how many heads its attention has is not found")
 
     def frequencies(self) -> Array:
         """The rotary embedding's angle from one position to the next, for each pair of units that turns."""
@@ -79,7 +82,7 @@ class MoonshineGraph:
             for name in node.input:
                 if self._fixed(name):
                     return self.value(name).reshape(-1)
-        raise self._strange("its rotary embedding")
+        raise self._strange("its rotary embedding is not found")
 
     def value(self, name: str) -> Array:
         """What a name stands for that depends on no input: a constant, or one that is computed from constants.
@@ -97,7 +100,7 @@ class MoonshineGraph:
                 return np.asarray(given[0] * given[1])
             case "Add":
                 return np.asarray(given[0] + given[1])
-        raise self._strange(f"weights that are stored with {node.op_type}")
+        raise self._strange(f"{name} is made by {node.op_type}, and weights by Cast, Mul and Add only")
 
     def _fixed(self, name: str) -> bool:
         if name in self.constants:
@@ -109,8 +112,8 @@ class MoonshineGraph:
 
     def _strange(self, what: str) -> CaptureError:
         return CaptureError(
-            f"{self.path} is no graph of Moonshine that can be read: {what} not found as expected. "
-            "Look into it as a graph instead: load_onnx(path)"
+            f"{self.path} is no graph of Moonshine that can be read: {what}. Look into it as a graph instead: "
+            "load_onnx(path)"
         )
 
 
