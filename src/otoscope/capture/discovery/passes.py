@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch.utils._pytree import tree_leaves
 from otoscope.capture.hooks import _tensor
 from otoscope.capture.recogniser import TorchRecogniser
 from otoscope.capture.types import Speech
+from otoscope.capture.unfused import unfused
 from otoscope.errors import CaptureError
 
 __all__ = ["Call", "Pass", "forward_pass"]
@@ -50,12 +52,17 @@ class Pass:
         return calls[0].shape if len(calls) == 1 else None
 
 
-def forward_pass(recogniser: TorchRecogniser, speech: Sequence[Speech], names: Sequence[str]) -> Pass:
-    """One forward pass of utterances of one length, with hooks on the named submodules for as long as it takes."""
+def forward_pass(
+    recogniser: TorchRecogniser, speech: Sequence[Speech], names: Sequence[str], *, fused: bool = False
+) -> Pass:
+    """One forward pass of utterances of one length, with hooks on the named submodules for as long as it takes.
+
+    With `fused`, fast paths stay on as they are, to see what they hide.
+    """
     batch = recogniser.prepare(speech)
     shapes = [tuple(x.shape) for x in tree_leaves(batch.inputs) if isinstance(x, Tensor) and x.is_floating_point()]
     calls: dict[str, list[Call]] = {name: [] for name in names}
-    with _noted(recogniser.module, calls):
+    with nullcontext() if fused else unfused(recogniser.module), _noted(recogniser.module, calls):
         recogniser.run(batch)
     fed = None if batch.fed is None else len(batch.fed.tokens[0])
     return Pass(len(speech), int(batch.lengths.max()), tuple(shapes), fed, calls)
@@ -63,32 +70,25 @@ def forward_pass(recogniser: TorchRecogniser, speech: Sequence[Speech], names: S
 
 @contextmanager
 def _noted(module: nn.Module, calls: dict[str, list[Call]]) -> Iterator[None]:
-    clock = 0
-    open_calls: dict[str, list[int]] = {name: [] for name in calls}
-
-    def tick() -> int:
-        nonlocal clock
-        clock += 1
-        return clock
-
+    clock = itertools.count()
+    under_way: dict[str, list[int]] = {name: [] for name in calls}
     handles = []
-    fast = torch.backends.mha.get_fastpath_enabled()
     try:
-        torch.backends.mha.set_fastpath_enabled(False)
         for name in calls:
+            part = module.get_submodule(name)
+            if isinstance(part, torch.jit.ScriptModule):  # takes no hooks
+                continue
 
             def before(_module: nn.Module, _inputs: Any, name: str = name) -> None:
-                open_calls[name].append(tick())
+                under_way[name].append(next(clock))
 
             def after(_module: nn.Module, _inputs: Any, output: Any, name: str = name) -> None:
                 shape, kind = _described(name, output)
-                calls[name].append(Call(shape, kind, open_calls[name].pop(), tick()))
+                calls[name].append(Call(shape, kind, under_way[name].pop(), next(clock)))
 
-            part = module.get_submodule(name)
             handles += [part.register_forward_pre_hook(before), part.register_forward_hook(after)]
         yield
     finally:
-        torch.backends.mha.set_fastpath_enabled(fast)
         for handle in handles:
             handle.remove()
 
