@@ -121,7 +121,7 @@ def test_lightning_checkpoints_with_intervals(corpus, tmp_path):
 def test_checkpoints_of_transformers_laid_out_in_a_report(corpus, tmp_path):
     training, out = tmp_path / "wav2vec-small", tmp_path / "out"
     training.mkdir()
-    transformers_training(training)
+    transformers_training(training, wer=45.0)
     measure_series(series(training), corpus=corpus, utterances=6, out=out)
     results = Results.load(out / "results.nc")
     assert results.steps("wav2vec-small") == (10, 20, 30)
@@ -129,6 +129,11 @@ def test_checkpoints_of_transformers_laid_out_in_a_report(corpus, tmp_path):
     curve = results.curve("to_final", "wav2vec-small", "cka")
     assert (curve.sel(step=30) > 0.999).all()
     assert (curve.sel(step=10) < curve.sel(step=30)).all()
+    scores, losses = results.wer("wav2vec-small"), results.training("wav2vec-small")
+    assert scores["dev_wer"].values.tolist() == [0.45] * 3, "per cent, as that training had it"
+    assert losses["epoch"].values.tolist() == [5, 10, 15]
+    assert (losses["train_loss"] > 0).all()
+    assert (losses["dev_loss"] > 0).all()
     write_report(out)
     assert "wav2vec-small" in (out / "report.html").read_text(encoding="utf-8")
 

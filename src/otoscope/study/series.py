@@ -16,6 +16,7 @@ from typing import Any
 import xarray as xr
 
 from otoscope.adapters.series import CheckpointSeries
+from otoscope.adapters.trainer_log import trainer_log
 from otoscope.asr import FRAME_SHIFT_SECONDS, log_mel, pad
 from otoscope.capture import (
     INPUT,
@@ -93,8 +94,9 @@ def measure_series(
 
     Returns:
         A Dataset in the form of a study's `results.nc`, of one run with the series' name; `Results(dataset)` gives
-        matrices and curves. Its attribute `series` says in JSON where the steps were taken from (`told_by`), what was
-        `skipped`, the `base` that weights were laid into, and `notes` on what was done to their names.
+        matrices and curves. Epochs, losses and error rates are those that transformers' Trainer logged. The attribute
+        `series` says in JSON where the steps were taken from (`told_by`), what was `skipped`, the `base` that weights
+        were laid into, and `notes` on what was done to their names.
 
     Raises:
         StudyError: no speech, fewer than two utterances, or too little for `samples` or intervals; checkpoints whose
@@ -271,7 +273,7 @@ def _results(
     notes = dict.fromkeys(str(read_json(folder / f"{unit.name}.json")["note"]) for unit in units)
     results = Results.from_rows(
         [c for m in measured for c in m.comparisons],
-        [CheckpointRow(run, step) for step in series.steps],
+        [CheckpointRow(run, c.step, **trainer_log(Path(c.place))) for c in series.checkpoints],
         [LayerRow(run, *row) for row in final["layers"]],
         measures=[m.name for m in units[0].measures],
         refusals=[r for m in measured for r in m.refusals],
