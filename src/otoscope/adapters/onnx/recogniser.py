@@ -202,9 +202,14 @@ class OnnxRecogniser:
         noise = np.random.default_rng(0).normal(scale=0.1, size=samples).astype(np.float32)
         made = self._runner.run(self._prepare(noise), tensors)
         return {
-            name: tuple(x.shape) if isinstance(x, np.ndarray) and x.dtype.kind == "f" else None
+            name: tuple(x.shape) if isinstance(x, np.ndarray) and _is_activation(x.dtype) else None
             for name, x in made.items()
         }
+
+
+def _is_activation(kind: np.dtype[Any]) -> bool:
+    # int8 and uint8 are quantised activations: as good as what they stand for, up to an offset and a scale.
+    return kind.kind == "f" or kind in (np.int8, np.uint8)
 
 
 def load_onnx(path: str | Path) -> OnnxRecogniser:

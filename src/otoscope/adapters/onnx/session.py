@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,6 +22,9 @@ __all__ = ["Runner", "read_model"]
 
 LONGEST_REASON = 200
 """Letters of onnxruntime's message that an error repeats."""
+
+MOST_AXES = 64
+"""A constant of no more numbers than this may be a shape."""
 
 UNSUPPORTED = (
     r"No Op registered for (?P<op>\S+)",
@@ -48,8 +52,24 @@ def read_model(path: str | Path) -> ModelProto:
         raise CaptureError(f"{path} is no ONNX graph, or a damaged one: fetch or export it again") from error
     if not model.graph.node:
         raise CaptureError(f"{path} is no ONNX graph, or a damaged one: there is not one node in it")
-    # Nodes inside of functions have no tensors that could be read: their bodies take the place of the calls.
-    return onnx.inliner.inline_local_functions(model) if model.functions else model
+    _read_shapes(model, path)
+    if model.functions:
+        # Nodes inside of functions have no tensors that could be read: their bodies take the place of the calls.
+        model = needed("onnx.inliner").inline_local_functions(model)
+    return model
+
+
+def _read_shapes(model: ModelProto, path: Path) -> None:
+    """Takes in what is small of weights in other files: axes and shapes, which onnxruntime needs before it runs."""
+    helper = needed("onnx.external_data_helper")
+    for tensor in model.graph.initializer:
+        if helper.uses_external_data(tensor) and math.prod(tensor.dims) <= MOST_AXES:
+            try:
+                helper.load_external_data_for_tensor(tensor, str(path.parent))
+            except Exception as error:  # of several kinds: no such file, one outside of the folder, too short
+                raise CaptureError(f"weights of {path} that lie in another file cannot be read: {error}") from error
+            tensor.data_location = tensor.DEFAULT
+            del tensor.external_data[:]
 
 
 class Runner:
