@@ -37,6 +37,6 @@ def trainer_log(checkpoint: Path) -> dict[str, float]:
         for ours, theirs in CALLED.items()
         if isinstance(row.get(theirs), int | float)
     }
-    if any(row.get("eval_wer", 0.0) > MOST_WER for row in rows):
+    if any(row.get(CALLED["dev_wer"], 0.0) > MOST_WER for row in rows) and "dev_wer" in found:
         found["dev_wer"] /= 100
     return found
