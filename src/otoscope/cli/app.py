@@ -24,6 +24,7 @@ app.command(train.train)
 app.command(study.report)
 app.command(measure.measure)
 app.command(measure.layers)
+app.command(measure.transcribe)
 app.command(corpus.app)
 
 

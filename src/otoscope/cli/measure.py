@@ -1,37 +1,52 @@
-"""`otoscope measure` and `layers`: look into trained recognisers without a study."""
+"""`otoscope measure`, `layers` and `transcribe`: look into trained recognisers without a study."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
+import xarray as xr
 from cyclopts import Parameter
 
-from otoscope.asr import ReferenceRecogniser
-from otoscope.cli.options import AtLeastOne, Json, Many
+from otoscope.capture import Speech
+from otoscope.capture.discovery import discover
+from otoscope.cli.options import AtLeastOne, Json, Many, Model, RemoteCode, Revision
 from otoscope.cli.progress import showing_progress
 from otoscope.cli.similarities import as_json, as_text, describe
-from otoscope.corpora import Corpus, check, load, summarise
+from otoscope.corpora import Corpus, check, load, read_audio, summarise
 from otoscope.errors import CorpusError
+from otoscope.loading import load_recogniser
+from otoscope.measures import registry
+from otoscope.study import match_layers, plan_measure
 from otoscope.study import measure as measure_layers
-from otoscope.study import plan_measure
+from otoscope.study import transcribe as transcribe_speech
 from otoscope.study.needs import SAMPLES
 
-__all__ = ["layers", "measure"]
+__all__ = ["layers", "measure", "transcribe"]
+
+Speaking = Annotated[str, Parameter(help='The speech: a corpus folder, or "default".')]
+Format = Annotated[str | None, Parameter(help="The corpus layout, where it is not to be guessed.")]
+Split = Annotated[str | None, Parameter(help='Which split of it; "all" for all [test, where there is one].')]
 
 
 def measure(
-    checkpoint: Path,
-    other: Path | None = None,
+    model: Model,
+    other: Annotated[str | None, Parameter(help="A second one [the first with itself].")] = None,
     *,
-    corpus: Annotated[str, Parameter(help='The speech to compare on: a corpus folder, or "default".')] = "default",
-    format: Annotated[str | None, Parameter(help="The corpus layout, where it is not to be guessed.")] = None,
-    split: Annotated[str | None, Parameter(help='Which split of it; "all" for all [test, where there is one].')] = None,
+    corpus: Speaking = "default",
+    format: Format = None,
+    split: Split = None,
     utterances: Annotated[int, AtLeastOne, Parameter(help="At most this many, spread over the split.")] = 300,
     measures: Annotated[tuple[str, ...], Many, Parameter(help="Similarity measures.")] = ("cka",),
     layers: Annotated[tuple[str, ...] | None, Many, Parameter(help="Layer names or globs [one a block].")] = None,
+    decoder: Annotated[
+        bool, Parameter(negative=(), show_default=False, help="Compare blocks of the decoder, token by token.")
+    ] = False,
+    transcripts: Annotated[
+        Literal["reference", "own"], Parameter(help="What decoders are fed: what was said, or what the model writes.")
+    ] = "reference",
     samples: Annotated[
         int, AtLeastOne, Parameter(help="Frames to keep, of whole utterances, for measures that need frames.")
     ] = SAMPLES,
@@ -42,19 +57,28 @@ def measure(
     dry_run: Annotated[
         bool, Parameter(negative=(), show_default=False, help="Say what would be compared, how, and in what memory.")
     ] = False,
+    revision: Revision = None,
+    trust_remote_code: RemoteCode = False,
     json_: Json = False,
 ) -> None:
-    """Compare every layer of a checkpoint with every other, or with those of another checkpoint."""
+    """Compare every layer of a recogniser with every other, or with those of another recogniser."""
     speech = _part(load(corpus, format=format), split)
+    one, two = (
+        None if name is None else load_recogniser(name, revision=revision, trust_remote_code=trust_remote_code)
+        for name in (model, other)
+    )
+    assert one is not None
     asked: dict[str, Any] = {
         "measures": measures,
         "layers": layers,
+        "decoder": decoder,
+        "transcripts": transcripts,
         "utterances": utterances,
         "samples": samples,
         "intervals": intervals,
     }
     if dry_run:
-        plan = plan_measure(checkpoint, other, corpus=speech, **asked)
+        plan = plan_measure(one, two, corpus=speech, **asked)
         print(json.dumps(asdict(plan), indent=1) if json_ else describe(plan, measures))
         return
     with showing_progress() as progress:
@@ -62,32 +86,84 @@ def measure(
         if speech.problems:
             progress(f"problems, {summarise(speech.problems)}", 1, 1)
         found = measure_layers(
-            checkpoint,
-            other,
+            one,
+            two,
             corpus=speech,
             progress=lambda done: progress("comparing layers", done, min(utterances, len(speech))),
             **asked,
         )
     if out is not None:
         found.to_netcdf(out, engine="h5netcdf")
-    print(json.dumps(as_json(found), indent=1) if json_ else as_text(found))
+    matched = _matched(found) if two is not None else {}
+    print(json.dumps(as_json(found, matched), indent=1) if json_ else as_text(found, matched))
 
 
-def layers(checkpoint: Path, *, json_: Json = False) -> None:
-    """List the layers of a checkpoint that can be captured: name, kind, units, stride, parameters."""
-    recogniser = ReferenceRecogniser.load(checkpoint)
-    rows = []
-    for layer in recogniser.layers():
-        count = sum(p.numel() for p in recogniser.module.get_submodule(layer.name).parameters())
-        rows.append({**asdict(layer), "parameters": count})
+def layers(
+    model: Model,
+    *,
+    layers: Annotated[tuple[str, ...] | None, Many, Parameter(help="Only those of some names or globs.")] = None,
+    corpus: Speaking = "default",
+    format: Format = None,
+    verbose: Annotated[
+        bool, Parameter(negative=(), show_default=False, help="Show blocks that are alike one by one.")
+    ] = False,
+    revision: Revision = None,
+    trust_remote_code: RemoteCode = False,
+    json_: Json = False,
+) -> None:
+    """Show what can be captured of a recogniser, found out by running it on one utterance."""
+    recogniser = load_recogniser(model, revision=revision, trust_remote_code=trust_remote_code)
+    found = discover(recogniser, _one(load(corpus, format=format)), patterns=layers)
+    print(json.dumps(found.to_dict(), indent=1) if json_ else found.as_tree(verbose=verbose))
+
+
+def transcribe(
+    model: Model,
+    *,
+    corpus: Speaking = "default",
+    format: Format = None,
+    split: Split = None,
+    utterances: Annotated[int, AtLeastOne, Parameter(help="At most this many, spread over the split.")] = 300,
+    revision: Revision = None,
+    trust_remote_code: RemoteCode = False,
+    json_: Json = False,
+) -> None:
+    """Write what a recogniser hears, and its word and character error rates."""
+    speech = _part(load(corpus, format=format), split)
+    recogniser = load_recogniser(model, revision=revision, trust_remote_code=trust_remote_code)
+    with showing_progress() as progress:
+        speech = check(speech, progress=lambda done, total: progress("checking audio", done, total))
+        found = transcribe_speech(
+            recogniser,
+            corpus=speech,
+            utterances=utterances,
+            progress=lambda done: progress("transcribing", done, min(utterances, len(speech))),
+        )
     if json_:
-        print(json.dumps({"architecture": recogniser.architecture, "step": recogniser.step, "layers": rows}, indent=1))
+        print(json.dumps(asdict(found), indent=1))
         return
-    print(f"{recogniser.architecture}, {recogniser.parameters} parameters, step {recogniser.step}")
-    print(f"{'layer':16} {'kind':12} {'units':>6} {'stride':>8} {'parameters':>11}")
-    for row in rows:
-        stride = f"{1000 * row['stride']:.0f} ms"
-        print(f"{row['name']:16} {row['kind']:12} {row['units']:6} {stride:>8} {row['parameters']:11}")
+    for utterance, text in found.transcripts.items():
+        print(f"{utterance}\t{text}")
+    print(
+        f"WER {found.wer:.1%}, CER {found.cer:.1%}: {len(found.transcripts)} utterances, {found.words} words, "
+        f"texts normalised by {found.normaliser}"
+    )
+
+
+def _matched(found: xr.Dataset) -> dict[str, Any]:
+    return {
+        str(name): match_layers(found[name], distance=registry.get(str(name)).distance)
+        for name in found.data_vars
+        if found[name].notnull().any("layer_y").all()
+    }
+
+
+def _one(speech: Corpus) -> Speech:
+    """An utterance of middling length that can be read."""
+    part = _part(speech, None)
+    by_length = sorted(part.utterances, key=lambda u: u.duration)
+    chosen = by_length[len(by_length) // 2]
+    return Speech(read_audio(chosen), chosen.text)
 
 
 def _part(speech: Corpus, split: str | None) -> Corpus:

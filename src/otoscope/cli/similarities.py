@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
 import xarray as xr
 
 from otoscope.measures import registry
-from otoscope.study import MeasurePlan
+from otoscope.study import Matching, MeasurePlan
 
 __all__ = ["as_json", "as_text", "describe"]
 
@@ -18,10 +20,11 @@ BESIDE = ("null", "low", "high")
 ABOUT = ("frames", "utterances", "level", "interval", "undefined", "no_interval")
 
 
-def as_json(found: xr.Dataset) -> dict[str, object]:
+def as_json(found: xr.Dataset, matched: Mapping[str, Matching] = MappingProxyType({})) -> dict[str, object]:
     """What `measure` found, as plain values: null for what is not a number."""
     return {
         **found.attrs,
+        **({"matches": {name: asdict(matching) for name, matching in matched.items()}} if matched else {}),
         "layer_x": found["layer_x"].values.tolist(),
         "layer_y": found["layer_y"].values.tolist(),
         "measures": {str(name): _plain_measure(found[name]) for name in found.data_vars},
@@ -44,16 +47,30 @@ def _has(found: xr.DataArray, kind: str) -> bool:
     return f"{found.name}_{kind}" in found.coords
 
 
-def as_text(found: xr.Dataset) -> str:
+def as_text(found: xr.Dataset, matched: Mapping[str, Matching] = MappingProxyType({})) -> str:
     """A table for each measure, under what it was measured on."""
     about = found.attrs
-    head = f"{about['utterances']} utterances, {about['frames']} frames, one every {1000 * about['grid']:g} ms"
+    grid = about["grid"]
+    steps = f"{grid}s" if isinstance(grid, str) else f"frames, one every {1000 * grid:g} ms"
+    head = f"{about['utterances']} utterances, {about['frames']} {steps}"
     if "clusters" in about:
         head += (
             f"\n95 % intervals: jackknife over blocks of {about['cluster_count']} {about['clusters']}, "
             "of the value less its bias from few frames"
         )
-    return "\n\n".join([head, *(_table(found[name], about) for name in found.data_vars)])
+    tables = (_table(found[name], about) for name in found.data_vars)
+    return "\n\n".join([head, *tables, *(_matching(name, matching) for name, matching in matched.items())])
+
+
+def _matching(measure: str, matching: Matching) -> str:
+    """Which layer goes with which, and how much of it keeps the order of both models."""
+    lines = [
+        f"best match by {measure}: mean {matching.best_mean:.3f}; in the order of both models {matching.path_mean:.3f}"
+    ]
+    for layer, best in matching.best.items():
+        ordered = matching.path[layer]
+        lines.append(f"{layer} -> {best}" + ("" if ordered == best else f" (in order: {ordered})"))
+    return "\n".join(lines)
 
 
 def _table(found: xr.DataArray, about: Mapping[str, Any]) -> str:
@@ -95,7 +112,7 @@ def describe(plan: MeasurePlan, measures: Sequence[str]) -> str:
     """What `measure` would do, a line for each thing."""
     lines = [
         f"corpus       {plan.corpus}: {plan.utterances} utterances, about {plan.frames} frames, "
-        f"one every {1000 * plan.grid:g} ms"
+        + ("" if isinstance(plan.grid, str) else f"one every {1000 * plan.grid:g} ms")
     ]
     for name, own in zip(("layers", "and"), plan.layers, strict=False):
         lines.append(f"{name:12} {len(own)} layers × {_units(own)} units")

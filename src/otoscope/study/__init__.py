@@ -3,13 +3,16 @@
 from otoscope.study.config import ProbeConfig, RecogniserConfig, StudyConfig
 from otoscope.study.folder import StudyFolder
 from otoscope.study.manifest import host, versions
+from otoscope.study.matching import Matching, match_layers
 from otoscope.study.measure import MeasurePlan, measure, plan_measure
 from otoscope.study.pipeline import run_study
 from otoscope.study.plan import Plan, plan_study
 from otoscope.study.recognisers import train_recognisers
 from otoscope.study.results import Results
+from otoscope.study.transcribing import Transcribed, transcribe
 
 __all__ = [
+    "Matching",
     "MeasurePlan",
     "Plan",
     "ProbeConfig",
@@ -17,11 +20,14 @@ __all__ = [
     "Results",
     "StudyConfig",
     "StudyFolder",
+    "Transcribed",
     "host",
+    "match_layers",
     "measure",
     "plan_measure",
     "plan_study",
     "run_study",
     "train_recognisers",
+    "transcribe",
     "versions",
 ]

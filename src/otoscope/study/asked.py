@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import cached_property
@@ -35,7 +35,18 @@ from otoscope.study.clusters import clusters_of
 from otoscope.study.measuring import BATCH_FRAMES
 from otoscope.study.needs import Needs, needs_of, on_grid
 
-__all__ = ["BLOCKS", "Asked", "Model", "Transcripts", "chosen_layers", "loaded", "sums_bytes", "way_to_sums"]
+__all__ = [
+    "BLOCKS",
+    "Asked",
+    "Model",
+    "Transcripts",
+    "chosen_layers",
+    "heard_by",
+    "loaded",
+    "spread",
+    "sums_bytes",
+    "way_to_sums",
+]
 
 
 Transcripts = Literal["reference", "own"]
@@ -84,7 +95,7 @@ class Asked:
         asked = cls(
             recognisers,
             {role: chosen_layers(recogniser, layers, decoder=decoder) for role, recogniser in recognisers.items()},
-            _spread(corpus.utterances, utterances),
+            spread(corpus.utterances, utterances),
             [registry.get(name) for name in measures],
             samples,
             intervals,
@@ -126,10 +137,7 @@ class Asked:
         recogniser = self.recognisers["x"]
         if not isinstance(recogniser, Transcribes):
             raise StudyError(f"{type(recogniser).__name__} writes no transcript of its own: take the reference")
-        heard: dict[str, str] = {}
-        for batch in batches_by_length(self.tens, frames=BATCH_FRAMES):
-            heard |= zip(batch, recogniser.transcribe(self.read(batch)), strict=True)
-        return heard
+        return heard_by(recogniser, self.speech)
 
     def read(self, batch: Sequence[str]) -> list[Speech]:
         """The audio of some utterances, and what decoders are fed of them."""
@@ -138,7 +146,7 @@ class Asked:
     @cached_property
     def tens(self) -> dict[str, int]:
         """Utterance → how long it is, in hundredths of a second: what batches are cut by."""
-        return {u.id: max(1, round(u.duration / FRAME_SHIFT_SECONDS)) for u in self.speech}
+        return lengths_of(self.speech)
 
     @cached_property
     def steps(self) -> dict[str, int]:
@@ -246,6 +254,25 @@ def loaded(model: Model) -> Recogniser:
     return load_recogniser(model) if isinstance(model, str | Path) else model
 
 
+def lengths_of(speech: Sequence[Utterance]) -> dict[str, int]:
+    """Utterance → how long it is, in hundredths of a second."""
+    return {u.id: max(1, round(u.duration / FRAME_SHIFT_SECONDS)) for u in speech}
+
+
+def heard_by(
+    recogniser: Transcribes, speech: Sequence[Utterance], progress: Callable[[int], None] | None = None
+) -> dict[str, str]:
+    """What a recogniser hears of each utterance, a minute of speech at a time."""
+    by_id = {u.id: u for u in speech}
+    heard: dict[str, str] = {}
+    for batch in batches_by_length(lengths_of(speech), frames=BATCH_FRAMES):
+        texts = recogniser.transcribe([Speech(read_audio(by_id[u]), by_id[u].text) for u in batch])
+        heard |= zip(batch, texts, strict=True)
+        if progress is not None:
+            progress(len(heard))
+    return heard
+
+
 def chosen_layers(recogniser: Recogniser, patterns: Sequence[str] | None, *, decoder: bool) -> list[Layer]:
     """The layers that are asked for: one a block of the encoder or the decoder, or those of some names or globs."""
     if patterns is not None:
@@ -264,6 +291,7 @@ def chosen_layers(recogniser: Recogniser, patterns: Sequence[str] | None, *, dec
     return own
 
 
-def _spread(utterances: Sequence[Utterance], count: int) -> list[Utterance]:
+def spread(utterances: Sequence[Utterance], count: int) -> list[Utterance]:
+    """At most so many utterances, spread evenly."""
     every = max(1, len(utterances) / count)
     return [utterances[int(i * every)] for i in range(min(count, len(utterances)))]
