@@ -2,6 +2,7 @@
 
 import shutil
 import struct
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -180,6 +181,24 @@ def test_a_missing_or_wrong_tokenizer_is_told(folder):
     refused(folder, r"tokenizer\.json cannot be read as Whisper's tokeniser")
     (folder / "tokenizer.json").unlink()
     refused(folder, r"has no tokenizer\.json\. Copy that of the model it was converted from")
+
+
+def test_the_tokenizer_of_another_whisper_is_told(pretrained, tmp_path):
+    for name in ("model.bin", "config.json"):
+        (tmp_path / name).symlink_to(pretrained("whisper-tiny.en") / name)
+    (tmp_path / "tokenizer.json").symlink_to(pretrained("whisper-base") / "tokenizer.json")
+    refused(tmp_path, "is of another Whisper: .* has number 50363, and in a model with 51864 tokens it is 50362")
+
+
+def test_a_tokenizer_without_whispers_tokens_is_told(folder):
+    path = folder / "tokenizer.json"
+    path.write_text(path.read_text(encoding="utf-8").replace("<|notimestamps|>", "<|other|>"), encoding="utf-8")
+    refused(folder, r"is not Whisper's: it has no token <\|notimestamps\|>")
+
+
+def test_without_transformers_the_command_that_installs_it_is_told(folder, monkeypatch):
+    monkeypatch.setitem(sys.modules, "transformers", None)  # what an absent package looks like to import
+    refused(folder, r"pip install 'otoscope\[transformers\]'")
 
 
 def test_settings_that_are_not_json_are_told(folder):

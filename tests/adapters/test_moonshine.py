@@ -1,6 +1,7 @@
 """Moonshine from .ort files: what onnxruntime computes, in transformers; its tokeniser; faults are told."""
 
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -138,6 +139,12 @@ def test_an_absent_file_is_named(folder, tmp_path):
     shutil.copy(folder / "tokenizer.bin", tmp_path)
     with pytest.raises(CaptureError, match=r"it has no encoder_model\.ort, decoder_model_merged\.ort"):
         moonshine_from_ort(tmp_path)
+
+
+def test_without_transformers_the_command_that_installs_it_is_told(folder, monkeypatch):
+    monkeypatch.setitem(sys.modules, "transformers", None)  # what an absent package looks like to import
+    with pytest.raises(CaptureError, match=r"pip install 'otoscope\[transformers\]'"):
+        moonshine_from_ort(folder)
 
 
 @pytest.mark.parametrize("name", ["encoder_model.ort", "decoder_model_merged.ort"])

@@ -120,7 +120,7 @@ def read_model_bin(path: str | Path) -> ModelBin:
         with path.open("rb") as file:
             content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except (OSError, ValueError) as error:  # ValueError: an empty file
-        raise CaptureError(f"{path} cannot be read ({error})") from error
+        raise CaptureError(f"{path} cannot be read ({error}): CTranslate2 keeps a model's weights in it") from error
     if int.from_bytes(content[:4], "little") not in VERSIONS:
         raise CaptureError(
             f"{path} is no model of CTranslate2: it begins with {content[:4]!r}, expected the version of the format, "

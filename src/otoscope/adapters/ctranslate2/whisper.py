@@ -30,8 +30,14 @@ __all__ = ["Whisper", "load_ctranslate2", "whisper_from_ctranslate2"]
 HEAD_UNITS = 64
 """Units of an attention head in every Whisper, for files that do not say how many heads there are."""
 
-MULTILINGUAL_TOKENS = 51_865
-"""Whisper's vocabulary with all languages, one more than the English one; large-v3 has still one more."""
+MULTILINGUAL = 51_865
+"""Tokens in the vocabulary of Whisper's multilingual models."""
+
+VOCABULARIES = (51_864, MULTILINGUAL, 51_866)
+"""The same of its English models, its multilingual ones, and large-v3."""
+
+TIMESTAMPS = 1501
+"""How many of them are timestamps: every 20 ms from 0 to 30 s."""
 
 
 class Whisper(NamedTuple):
@@ -97,7 +103,7 @@ def whisper_from_ctranslate2(folder: str | Path) -> Whisper:
             f"{stored.path} holds a model of the kind {stored.spec}, expected WhisperSpec: of CTranslate2's folders "
             "those of Whisper are read"
         )
-    tokeniser = _tokeniser(folder)
+    tokeniser = _tokeniser(folder, vocabulary=len(stored.values("decoder/embeddings/weight")))
     weights = {name: torch.from_numpy(values.copy()) for name, values in whisper_weights(stored)}
     tied = stored.aliases.get("decoder/projection/weight") == "decoder/embeddings/weight"
     if tied:
@@ -109,7 +115,7 @@ def whisper_from_ctranslate2(folder: str | Path) -> Whisper:
     return Whisper(model, features(feature_size=config.num_mel_bins), tokeniser)
 
 
-def _tokeniser(folder: Path) -> WhisperTokenizer:
+def _tokeniser(folder: Path, *, vocabulary: int) -> WhisperTokenizer:
     from transformers import WhisperTokenizer
 
     path = folder / "tokenizer.json"
@@ -124,8 +130,18 @@ def _tokeniser(folder: Path) -> WhisperTokenizer:
         )
     except Exception as error:  # tokenizers raises bare Exceptions
         raise CaptureError(f"{path} cannot be read as Whisper's tokeniser ({error})") from error
-    if tokeniser.convert_tokens_to_ids("<|startoftranscript|>") == tokeniser.unk_token_id:
-        raise CaptureError(f"{path} is not Whisper's: it has no token <|startoftranscript|>")
+    tokens = tokeniser.get_vocab()
+    absent = [token for token in ("<|startoftranscript|>", "<|notimestamps|>") if token not in tokens]
+    if absent:
+        raise CaptureError(f"{path} is not Whisper's: it has no token {absent[0]}")
+    # Timestamps come last in Whisper's own vocabularies: with the tokeniser of another, all that is written is wrong.
+    due = vocabulary - TIMESTAMPS - 1
+    if vocabulary in VOCABULARIES and tokens["<|notimestamps|>"] != due:
+        raise CaptureError(
+            f"{path} is of another Whisper: its token <|notimestamps|> has number {tokens['<|notimestamps|>']}, and in "
+            f"a model with {vocabulary} tokens it is {due}. The English models, the multilingual ones and large-v3 "
+            "have three different ones: copy that of the model it was converted from"
+        )
     return tokeniser
 
 
@@ -171,9 +187,10 @@ def _generation(config: WhisperConfig, settings: dict[str, Any], tokeniser: Whis
     from transformers import GenerationConfig
 
     tokens = tokeniser.get_vocab()
-    multilingual = config.vocab_size >= MULTILINGUAL_TOKENS
+    multilingual = config.vocab_size >= MULTILINGUAL
     languages = {token: i for token, i in tokens.items() if re.fullmatch(r"<\|[a-z]{2,3}\|>", token)}
-    spoken = {"lang_to_id": languages, "task_to_id": {t: tokens[f"<|{t}|>"] for t in ("transcribe", "translate")}}
+    tasks = {task: tokens[f"<|{task}|>"] for task in ("transcribe", "translate") if f"<|{task}|>" in tokens}
+    spoken = {"lang_to_id": languages, "task_to_id": tasks}
     made: Any = GenerationConfig
     settled: GenerationConfig = made(
         is_multilingual=multilingual,
