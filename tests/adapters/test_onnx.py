@@ -3,6 +3,8 @@
 import csv
 import gzip
 import json
+import re
+from pathlib import Path
 
 import jiwer
 import numpy as np
@@ -16,6 +18,7 @@ from otoscope.adapters.onnx import OnnxRecogniser, ctc_text, load_onnx
 from otoscope.capture import Recogniser, Speech, to_frames, views_of
 from otoscope.corpora import read_audio
 from otoscope.errors import CaptureError
+from tests.speech import lay_out_subset
 from tests.weights import pretrained  # noqa: F401
 
 PHONES = """
@@ -190,3 +193,13 @@ def test_layers_of_a_graph_are_compared_with_intervals(hama, spoken):
     assert values.shape == (14, 14)
     assert ((low <= values) & (values <= high))[apart > 0].all()
     assert values[apart == 1].mean() > values[apart > 6].mean() + 0.2
+
+
+def test_the_example_on_the_page_runs(pretrained, corpora_root, tmp_path, monkeypatch, capsys):  # noqa: F811
+    for file in pretrained("hama").iterdir():
+        (tmp_path / file.name).symlink_to(file)
+    lay_out_subset(corpora_root / "an4", tmp_path / "path" / "to" / "corpus", train=8, test=8)
+    monkeypatch.chdir(tmp_path)
+    page = (Path(__file__).parents[2] / "docs" / "adapters" / "onnx.md").read_text(encoding="utf-8")
+    exec(compile(re.findall(r"^```py\n(.*?)^```", page, re.DOTALL | re.MULTILINE)[0], "onnx.md", "exec"), {})
+    assert "acoustic_model.backbone.10" in capsys.readouterr().out
