@@ -7,11 +7,12 @@ import shutil
 import pytest
 import torch
 
-from otoscope import Corpus, Layer, ReferenceRecogniser, Results, StudyError, capture, cka, load, write_report
+from otoscope import Corpus, Layer, Results, StudyError, capture, cka, load, write_report
 from otoscope.adapters.huggingface import HuggingFaceRecogniser
 from otoscope.adapters.series import CheckpointSeries, Opened, SavedCheckpoint, series
 from otoscope.asr import log_mel
 from otoscope.corpora import read_audio
+from otoscope.loading import load_recogniser
 from otoscope.study.series import measure_series
 from tests.trainings import NetRecogniser, lightning_training, plain_training, processor, transformers_training, wav2vec
 
@@ -33,7 +34,7 @@ def test_a_run_of_a_study_gives_the_numbers_of_the_study(finished_study, an4_sub
     speech = load(an4_subset)
     speech = speech.keep([u for u in speech if u.id in probe])
     run = "lstm/seed0"
-    found = series(finished_study / "recognisers" / run, load=ReferenceRecogniser.load)
+    found = series(finished_study / "recognisers" / run, load=load_recogniser)
     here = Results(measure_series(found, corpus=speech, measures=["cka", "cca", "svcca"], utterances=len(probe)))
     assert (here.runs, here.steps(run), here.layers(run)) == ((run,), there.steps(run), there.layers(run))
     assert here.dataset.attrs["frames"] == there.dataset.attrs["frames"]

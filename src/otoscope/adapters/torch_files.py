@@ -53,8 +53,7 @@ def _check_archive(path: Path) -> None:
     if "constants.pkl" in names:
         raise CaptureError(
             f"{path} is a TorchScript archive, a program with its weights: it is a model of its own, not weights for "
-            "another. Open it as one with `torch.jit.load`, or save its weights alone: "
-            "safetensors.torch.save_file(model.state_dict(), …)"
+            "another. Open it with otoscope.adapters.torchscript.load_torchscript, or save its state_dict() alone"
         )
     if "data.pkl" not in names:
         raise CaptureError(
