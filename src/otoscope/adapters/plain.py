@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -42,12 +42,14 @@ class PlainRecogniser(TorchRecogniser):
         features: from samples (samples,) at 16 kHz to features (frames, bins); where not given, the module takes the
             samples themselves.
         forward: one forward pass of padded inputs with their true lengths, for instance
-            `lambda module, inputs, lengths: module(inputs, lengths)`. Where not given, each utterance is sent through
-            alone, as `module(inputs)` without padding: slower, and right for modules that know nothing of lengths.
+            `lambda module, inputs, lengths: module(inputs, lengths)`. Where not given, `module(inputs)` of one
+            utterance without padding: slower, and right for modules that know nothing of lengths.
+        alone: whether `forward` too gets each utterance by itself, because padding would change what it computes.
         frame_shift: seconds from one feature frame to the next, needed with `features`.
         layers: names or globs of submodules, or `Layer`s where something is to be said otherwise. Default: one a block.
-        decode: from what `forward` returned, and the true input lengths, to transcripts. Without it there is no
-            `transcribe`.
+        decode: from what `forward` returned, and the true input lengths, to transcripts.
+        transcribe: from utterances to transcripts, for a model that has a function of its own for this. Without it or
+            `decode` the recogniser has no `transcribe`.
         example: samples (samples,) that layers are read off with. Default: two seconds of noise.
         name: what it is called in results. Default: the module's class.
         source: where the weights come from, for the record.
@@ -65,7 +67,7 @@ class PlainRecogniser(TorchRecogniser):
     """
 
     transcribe: Callable[[Sequence[Speech]], list[str]]
-    """Transcripts of utterances; there only where `decode` was given."""
+    """Transcripts of utterances; there only where `decode` or `transcribe` was given."""
 
     def __init__(
         self,
@@ -73,9 +75,11 @@ class PlainRecogniser(TorchRecogniser):
         *,
         features: Features | None = None,
         forward: Forward | None = None,
+        alone: bool = False,
         frame_shift: Seconds | None = None,
         layers: Sequence[str | Layer] | None = None,
         decode: Decode | None = None,
+        transcribe: Callable[[Sequence[Speech]], list[str]] | None = None,
         example: npt.NDArray[np.float32] | None = None,
         name: str | None = None,
         source: str | None = None,
@@ -89,14 +93,16 @@ class PlainRecogniser(TorchRecogniser):
         self.frame_shift = 1 / SAMPLE_RATE_HZ if frame_shift is None else frame_shift
         self.name = name or type(module).__name__
         self.source = source or f"{type(module).__module__}.{type(module).__qualname__}"
-        self._features, self._forward, self._decode = features, forward, decode
+        self._features, self._decode = features, decode
+        self._forward = forward or (lambda module, inputs, lengths: module(inputs))
+        self._alone = alone or forward is None
         self._example = noise() if example is None else Speech(example)
         self._given = {layer.name: layer for layer in layers or () if isinstance(layer, Layer)}
         self._patterns = None if layers is None else [x if isinstance(x, str) else x.name for x in layers]
         self._known: dict[str, Layer] = dict(self._given)
         select(module, self._patterns or [])  # a wrong name is an error now, not when the corpus has been read
-        if decode is not None:
-            self.transcribe = self._transcribe
+        if transcribe is not None or decode is not None:
+            self.transcribe = transcribe or self._transcribe
 
     def prepare(self, speech: Sequence[Speech]) -> Batch:
         """Utterances as padded inputs (batch, longest[, bins]) with true lengths."""
@@ -120,33 +126,37 @@ class PlainRecogniser(TorchRecogniser):
         return [self._known[name] for name in names]
 
     def forward(self, inputs: Any, lengths: Tensor) -> Any:
-        """One forward pass on the module's own device; where no `forward` was given, a list with one for each."""
-        inputs = inputs.to(self._device())
-        if self._forward is not None:
-            return self._forward(self.module, inputs, lengths.to(inputs.device))
-        return [self.module(row[None, :n]) for row, n in zip(inputs, lengths.tolist(), strict=True)]
+        """One forward pass on the module's own device; where utterances go through alone, a list with one for each."""
+        if not self._alone:
+            return self._pass(inputs, lengths)
+        return [self._pass(*one) for one in _singly(inputs, lengths)]
 
     def outputs(self, batch: Batch, layers: Sequence[str]) -> Mapping[str, Tensor]:
         """One forward pass, and what the named layers put out in it. Raises CaptureError for one that did not fire."""
-        if self._forward is not None or len(batch.lengths) == 1:
+        if not self._alone or len(batch.lengths) == 1:
             return super().outputs(batch, layers)
         axes = {layer.name: 1 if layer.time_axis == 0 else 0 for layer in self.find(layers)}
         with capture(self.module, layers) as captured:
             rows = []
-            for row, n in zip(batch.inputs, batch.lengths.tolist(), strict=True):
-                self.module(row[None, :n].to(self._device()))
+            for one in _singly(batch.inputs, batch.lengths):
+                self._pass(*one)
                 rows.append(captured.take())
         return {name: _joined([row[name] for row in rows], axis) for name, axis in axes.items()}
+
+    def _pass(self, inputs: Tensor, lengths: Tensor) -> Any:
+        first = next(self.module.parameters(), None)
+        device = torch.device("cpu") if first is None else first.device
+        return self._forward(self.module, inputs.to(device), lengths.to(device))
 
     @torch.inference_mode()
     def _transcribe(self, speech: Sequence[Speech]) -> list[str]:
         assert self._decode is not None
         self.module.eval()
         transcripts: list[str] = []
-        for i in range(0, len(speech), BATCH if self._forward is not None else 1):
-            batch = self.prepare(speech[i : i + (BATCH if self._forward is not None else 1)])
-            outputs = self.run(batch)
-            transcripts += self._decode(outputs if self._forward is not None else outputs[0], batch.lengths)
+        size = 1 if self._alone else BATCH
+        for i in range(0, len(speech), size):
+            batch = self.prepare(speech[i : i + size])
+            transcripts += self._decode(self._pass(batch.inputs, batch.lengths), batch.lengths)
         return transcripts
 
     def _input(self, audio: npt.NDArray[np.float32]) -> Tensor:
@@ -158,9 +168,11 @@ class PlainRecogniser(TorchRecogniser):
             )
         return row
 
-    def _device(self) -> torch.device:
-        first = next(iter(self.module.parameters()), None)
-        return torch.device("cpu") if first is None else first.device
+
+def _singly(inputs: Tensor, lengths: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Each utterance of a padded batch as a batch of its own, without padding."""
+    for row, length in zip(inputs, lengths, strict=True):
+        yield row[None, : int(length)], length[None]
 
 
 def _joined(rows: Sequence[Tensor], axis: int) -> Tensor:
