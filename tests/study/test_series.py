@@ -6,14 +6,17 @@ import shutil
 
 import pytest
 import torch
+from transformers import WhisperForConditionalGeneration
 
 from otoscope import Corpus, Layer, Results, StudyError, capture, cka, load, write_report
 from otoscope.adapters.huggingface import HuggingFaceRecogniser
 from otoscope.adapters.series import CheckpointSeries, Opened, SavedCheckpoint, series
+from otoscope.adapters.weights import read_weights
 from otoscope.asr import log_mel
 from otoscope.corpora import read_audio
 from otoscope.loading import load_recogniser
 from otoscope.study.series import measure_series
+from tests.adapters.huggingface_small import Small, three_seconds, whisper, whisper_tokens
 from tests.trainings import NetRecogniser, lightning_training, plain_training, processor, transformers_training, wav2vec
 
 pytestmark = [
@@ -277,3 +280,25 @@ def test_faults_are_told(net_folder, finished_study, corpus, tmp_path, many_nets
 
     with pytest.raises(StudyError, match=r"different layers.*rnns\.0 is not in all of them \(step 3\)"):
         measure_series(Changing(many_nets).series(), corpus=corpus, utterances=3)
+
+
+def test_layers_of_decoders_are_compared_by_token(corpus, tmp_path):
+    """A Whisper that only takes three seconds, moved twice at random."""
+    short = corpus.keep([u for u in corpus if u.duration < 2.9][:6])
+    small = Small(WhisperForConditionalGeneration, whisper, three_seconds)
+    model, extractor, _ = small.build(tmp_path)
+    base = HuggingFaceRecogniser(model, feature_extractor=extractor, tokeniser=whisper_tokens())
+    for step in (10, 20):
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.add_(0.02 * torch.randn_like(parameter))
+        model.save_pretrained(tmp_path / f"checkpoint-{step}")
+    assert "proj_out.weight" not in read_weights(tmp_path / "checkpoint-10"), "tied to the embeddings, saved once"
+    found = series(tmp_path, base=base)
+    dataset = measure_series(found, corpus=short, measures=["cka", "rsa"], decoder=True)
+    assert [name for name in dataset.layer_l.values if "decoder" not in name] == []
+    steps = sum(len(base.tokenise(u.text)) + 1 for u in short)
+    assert dataset.attrs["frames"] == dataset.attrs["sample_frames"] == steps
+    curve = Results(dataset).curve("to_final", found.name, "cka")
+    assert (curve.sel(step=20) > 0.999).all()
+    assert (curve.sel(step=10) < 0.999).all()
