@@ -198,6 +198,21 @@ def test_a_study_of_several_runs_asks_which(own_run):
         series(run, load=ReferenceRecogniser.load)
 
 
+def test_a_base_may_be_named(own_run, tmp_path):
+    named = str(own_run / "step-000000.safetensors")
+    found = series(own_run, base=named, load=ReferenceRecogniser.load)
+    assert found.base == named
+    whole = series(own_run, load=ReferenceRecogniser.load)
+    assert same(found.open(1000).recogniser.module, whole.open(1000).recogniser.module)
+    assert not same(found.open(0).recogniser.module, found.open(1000).recogniser.module)
+    with pytest.raises(CaptureError, match="is a NoTorch, which has no torch module"):
+        series(own_run, base=NoTorch).open(0)
+
+
+class NoTorch:
+    """Such as a graph for onnxruntime."""
+
+
 # The hub, which no test reaches: what is asked of the loader
 
 

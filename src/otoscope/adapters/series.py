@@ -19,8 +19,8 @@ __all__ = ["Base", "CheckpointSeries", "Load", "Opened", "SavedCheckpoint", "ser
 Load = Callable[[str | Path], Recogniser]
 """Loads a whole recogniser by its name or path, as `otoscope.loading.load_recogniser` does."""
 
-Base = TorchRecogniser | Callable[[], TorchRecogniser]
-"""A recogniser that weights are laid into, or a function that makes a fresh one each time."""
+Base = TorchRecogniser | Callable[[], Recogniser] | str | Path
+"""A recogniser that weights are laid into, a function that makes a fresh one each time, or a name or path of one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +85,9 @@ def series(
     Arguments:
         place: as in the table.
         revisions: of a model on the hub, where its name does not list them.
-        base: what weights are laid into: the recogniser that was trained, whatever its weights. A copy is made for
-            each checkpoint. Where checkpoints are whole by themselves, only the weights are read of them.
+        base: what weights are laid into: the recogniser that was trained, whatever its weights; a function that makes
+            it, or what `load` loads it by. Each checkpoint gets one of its own. Where checkpoints are whole by
+            themselves, only the weights are read of them.
         load: how whole recognisers are loaded. By default those of transformers are, others not: see
             `otoscope.loading.load_recogniser`.
 
@@ -110,7 +111,7 @@ def series(
     if path.is_dir() and not revisions:
         found = find_checkpoints(path, weights=base is not None)
         checkpoints = tuple(SavedCheckpoint(step, place) for place, step in found.steps.items())
-        opener = _whole(_loader(found, load)) if base is None else _into(base)
+        opener = _whole(_loader(found, load)) if base is None else _into(base, load or _transformers)
         about = "" if base is None else _described(base)
         return CheckpointSeries(found.name, checkpoints, found.told_by, found.skipped, about, opener)
     name, _, pinned = str(place).partition("@")
@@ -162,11 +163,11 @@ def _whole(load: Load) -> Callable[[Path | str], Opened]:
     return lambda place: Opened(load(place))
 
 
-def _into(base: Base) -> Callable[[Path | str], Opened]:
+def _into(base: Base, load: Load) -> Callable[[Path | str], Opened]:
     """Opens checkpoints that are weights, laid into a recogniser of their own."""
 
     def opened(place: Path | str) -> Opened:
-        recogniser = copy.deepcopy(base) if isinstance(base, TorchRecogniser) else base()
+        recogniser = _fresh(base, load)
         note = fit(recogniser.module, read_weights(Path(place)), Path(place).name)
         recogniser.module.eval()
         return Opened(recogniser, note)
@@ -174,6 +175,20 @@ def _into(base: Base) -> Callable[[Path | str], Opened]:
     return opened
 
 
+def _fresh(base: Base, load: Load) -> TorchRecogniser:
+    if isinstance(base, TorchRecogniser):
+        return copy.deepcopy(base)
+    made = load(base) if isinstance(base, str | Path) else base()
+    if not isinstance(made, TorchRecogniser):
+        raise CaptureError(
+            f"the base {_described(base)} is a {type(made).__name__}, which has no torch module to lay weights into: "
+            "give a TorchRecogniser"
+        )
+    return made
+
+
 def _described(base: Base) -> str:
-    """What a base is: what it was loaded from, where it tells."""
+    """What a base is: what it is or was loaded from, where it tells."""
+    if isinstance(base, str | Path):
+        return str(base)
     return str(getattr(base, "source", None) or getattr(base, "__qualname__", type(base).__qualname__))
