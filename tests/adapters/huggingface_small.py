@@ -89,6 +89,7 @@ def pieces(folder: Path, *, slow: bool) -> Any:
     unigram = Tokenizer(models.Unigram([(piece, -float(i)) for i, piece in enumerate(vocabulary)], unk_id=3))
     unigram.pre_tokenizer = pre_tokenizers.Metaspace()
     unigram.decoder = decoders.Metaspace()
+    unigram.add_special_tokens(["__eng__"])
     return t.PreTrainedTokenizerFast(
         tokenizer_object=unigram, bos_token="<s>", eos_token="</s>", pad_token="<pad>", unk_token="<unk>"
     )
@@ -122,7 +123,7 @@ def waves(norm: str) -> Any:
     return t.Wav2Vec2FeatureExtractor(do_normalize=True, return_attention_mask=norm == "layer")
 
 
-def whisper(multilingual: bool = False) -> Any:
+def whisper() -> Any:
     pairs = whisper_tokens()
     return t.WhisperConfig(
         vocab_size=len(pairs),
@@ -219,6 +220,7 @@ def seamless(config: Any) -> Any:
         t2u_encoder_layers=1,
         t2u_decoder_layers=1,
         max_position_embeddings=64,
+        max_source_positions=300,
     )
 
 
@@ -257,7 +259,9 @@ SMALL: dict[str, Small] = {
     ),
     "wav2vec2-conformer": Small(
         t.Wav2Vec2ConformerModel,
-        lambda: convolutional(t.Wav2Vec2ConformerConfig, "layer", conv_depthwise_kernel_size=5),
+        lambda: convolutional(
+            t.Wav2Vec2ConformerConfig, "layer", conv_depthwise_kernel_size=5, max_source_positions=300
+        ),
         lambda: waves("layer"),
     ),
     "wav2vec2-bert": Small(t.Wav2Vec2BertForCTC, stacked_bert, stacked_features, "letters"),

@@ -35,8 +35,8 @@ def load_huggingface(
 ) -> HuggingFaceRecogniser:
     """A speech model of transformers, from a local folder or by its name on the hub.
 
-    Weights are read from safetensors only, as float32. A revision is resolved to the commit that it stands for when the
-    configuration is fetched; everything else comes from that commit, and `source` names it.
+    Weights are read from safetensors only, as float32. A revision on the hub is resolved to the commit that it stands
+    for; everything comes from that commit, and `source` names it.
 
     Arguments:
         name_or_folder: a folder as `save_pretrained` writes it, or a name on the hub such as "openai/whisper-tiny".
@@ -55,10 +55,9 @@ def load_huggingface(
     name, local = str(name_or_folder), Path(name_or_folder).is_dir()
     shared: dict[str, Any] = {"trust_remote_code": trust_remote_code}
     with _quiet(transformers):
-        config = _got(name, lambda: transformers.AutoConfig.from_pretrained(name, revision=revision, **shared))
-        commit = None if local else getattr(config, "_commit_hash", None)
         if not local:
-            shared["revision"] = commit or revision
+            shared["revision"] = revision = _got(name, lambda: _commit(transformers, name, revision))
+        config = _got(name, lambda: transformers.AutoConfig.from_pretrained(name, **shared))
         kind = _class_of(transformers, config, name, trust_remote_code=trust_remote_code)
         if local and weights is None:
             _refuse_pickles(Path(name))
@@ -71,7 +70,7 @@ def load_huggingface(
         tokeniser=tokeniser,
         language=language,
         name=Path(name).resolve().name if local else name,
-        source=str(Path(weights or name).resolve()) if local else f"{name}@{commit or revision or 'main'}",
+        source=str(Path(weights or name).resolve()) if local else f"{name}@{revision}",
     )
 
 
@@ -84,6 +83,12 @@ def _transformers() -> Any:
             "pip install 'otoscope[transformers]'"
         ) from error
     return transformers
+
+
+def _commit(transformers: Any, name: str, revision: str | None) -> str:
+    """The commit that a revision on the hub stands for: the folder of the cache that its configuration lies in."""
+    file = Path(transformers.utils.cached_file(name, "config.json", revision=revision))
+    return file.parent.name if file.parent.parent.name == "snapshots" else revision or "main"
 
 
 def _class_of(transformers: Any, config: Any, name: str, *, trust_remote_code: bool) -> Any:

@@ -67,6 +67,7 @@ def _by_decoder(recogniser: HuggingFaceRecogniser, batch: Batch) -> list[str]:
             num_beams=1,
             do_sample=False,
             max_new_tokens=int(min(room, max(8, math.ceil(seconds * rate)))),
+            max_length=None,  # the model's own, beside which transformers would warn of two limits
             eos_token_id=teacher.end,
             pad_token_id=int(teacher.end == 0),  # told apart from the end, after which a row does not count
             forced_bos_token_id=None,
