@@ -1,0 +1,1 @@
+"""Pretrained recognisers of five kinds, looked into: error rates, layers, overhead, phones. See `__main__`."""
