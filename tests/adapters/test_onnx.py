@@ -182,7 +182,30 @@ def test_weights_of_a_block_are_counted(hama):
         for tensor in node.input
     }
     counted = sum(int(np.prod(w.dims)) for w in model.graph.initializer if w.name in names)
-    assert hama.parameters("acoustic_model.backbone.3") == counted > 80_000
+    assert hama.names.parameters("acoustic_model.backbone.3") == counted > 80_000
+
+
+def test_the_tree_of_modules_is_shown(hama, speech):
+    found = hama.discover(speech[0])
+    assert found.default == tuple(layer.name for layer in hama.layers())
+    assert found["acoustic_model.backbone.2.se.pool"].problem == "none of its axes grows with the audio"
+    assert found["acoustic_model.backbone.2.depthwise"].kind == "Conv"
+    (frames,) = found.layers()[0].frames([len(speech[0].audio)], hama.frame_shift)
+    assert found["acoustic_model.stem"].shapes in [((1, frames, 256),), ((1, frames + 1, 256),)]  # it pads
+    whole = onnx.load(hama.source).graph.initializer
+    assert found.parameters == sum(int(np.prod(w.dims)) for w in whole if w.dims and w.data_type in (1, 10))
+    # What a list has is what its members have, and a module's own and its parts' weights are its own in all.
+    rows = [found[f"acoustic_model.backbone.{k}"] for k in range(11)]
+    assert found["acoustic_model.backbone"].parameters == sum(row.parameters for row in rows)
+    assert rows[0].own_parameters == 0
+    lines = found.as_tree().splitlines()
+    assert sum(line.startswith("*") for line in lines) == 5  # the stem, both lists' first blocks, those like them
+    assert "like 0" in found.as_tree()
+
+
+def test_the_tree_has_what_was_asked_for(hama, speech):
+    found = hama.discover(speech[0], patterns=["acoustic_model.export_attn_layers.*"])
+    assert [row.name for row in found.rows] == [f"acoustic_model.export_attn_layers.{k}" for k in range(2)]
 
 
 def test_layers_of_a_graph_are_compared_with_intervals(hama, spoken):

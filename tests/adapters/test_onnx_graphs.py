@@ -85,7 +85,7 @@ def test_blocks_by_residual_additions_that_repeat_by_twos(tmp_path):
     assert [(block.name, block.tensor) for block in recogniser.blocks] == [
         (f"block.{k}", tensor) for k, tensor in enumerate(sums)
     ]
-    assert [recogniser.parameters(f"block.{k}") for k in (1, 2)] == [5 * 64, 5 * 64]
+    assert [recogniser.names.parameters(f"block.{k}") for k in (1, 2)] == [5 * 64, 5 * 64]
 
 
 def test_blocks_by_operators_where_nothing_else_tells(tmp_path):
@@ -251,6 +251,9 @@ def test_a_graph_of_one_length_is_filled_up_and_needs_its_layers_described(tmp_p
     path = g.saved(tmp_path / "g.onnx", x)
     with pytest.raises(CaptureError, match="takes exactly 16000 samples"):
         load_onnx(path).find([x])
+    (row,) = load_onnx(path).discover(noise(16_000), patterns=[x]).rows
+    assert row.shapes == ((1, 100, 160),)
+    assert "takes exactly 16000 samples" in row.problem
     recogniser = OnnxRecogniser(path, layers=[Layer(x, 160, 0.01, 1, "chunks")])
     (layer,) = recogniser.layers()
     batch = recogniser.prepare([noise(7_999), noise(16_000)])
@@ -258,6 +261,22 @@ def test_a_graph_of_one_length_is_filled_up_and_needs_its_layers_described(tmp_p
     assert layer.frames(batch.lengths.tolist(), recogniser.frame_shift) == [50, 100]
     with pytest.raises(CaptureError, match=r"takes 16000 samples .* and an utterance has 16001"):
         recogniser.prepare([noise(16_001)])
+
+
+def test_a_tree_warns_of_what_cannot_be_seen(tmp_path):
+    g = Drawn()
+    x = g.front()
+    branch = Drawn([])
+    inside = branch.model(branch.node("Tanh", x)).graph
+    quiet = g.node("Greater", g.node("ReduceMean", "audio", keepdims=0), g.constant(np.float32(0)))
+    y = g.node("If", quiet, name="choice", then_branch=inside, else_branch=inside)
+    y = g.residual(g.residual(g.residual(y)))
+    recogniser = load_onnx(g.saved(tmp_path / "g.onnx", y))
+    found = recogniser.discover(noise(16_000))
+    assert [row.parameters for row in found.rows] == [8 * 400 + 128, 128, 128]
+    additions, branches = found.warnings
+    assert "residual additions" in additions
+    assert "inside of choice cannot be reached" in branches
 
 
 def test_a_transcript_is_there_only_with_a_decoder(tmp_path):

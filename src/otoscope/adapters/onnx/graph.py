@@ -56,7 +56,8 @@ class Graph:
     def __init__(self, model: ModelProto, inputs: Sequence[str]) -> None:
         self.nodes: list[NodeProto] = in_order(model.graph.node)
         self.weights = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
-        self._counted = {tensor.name for tensor in model.graph.initializer if tensor.data_type not in WHOLE}
+        # A number without axes is a setting, such as the ε of a normalisation.
+        self._counted = {t.name for t in model.graph.initializer if t.dims and t.data_type not in WHOLE}
         self.inputs = list(inputs)
         self.outputs = [value.name for value in model.graph.output]
         self.maker = {name: i for i, node in enumerate(self.nodes) for name in node.output if name}

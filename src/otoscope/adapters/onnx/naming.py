@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from otoscope.adapters.onnx.blocks import Block, Blocks
-from otoscope.adapters.onnx.graph import Graph
+from otoscope.adapters.onnx.graph import Graph, within
 from otoscope.errors import CaptureError
 
 __all__ = ["Names"]
@@ -32,6 +32,8 @@ class Names:
         `*` crosses neither a dot nor a slash. Raises CaptureError where nothing matches.
         """
         for kind in (self._modules, self._nodes, self._tensors):
+            if pattern in kind:  # also a name that reads as a glob, such as onnx::Conv[0]
+                return [kind[pattern]]
             found = [block for name, block in kind.items() if _matches(name, pattern)]
             if found:
                 return found
@@ -43,18 +45,49 @@ class Names:
         )
 
     def modules(self) -> list[str]:
-        """Every module and block, in the order of the graph."""
+        """Every module and block, from input to output, each before what is in it."""
         return list(self._modules)
+
+    def parameters(self, name: str, *, recurse: bool = True) -> int:
+        """How many numbers the weights of a module have, or those of the node that makes a tensor.
+
+        Without `recurse`, those of its own nodes only and not of the modules in it.
+        """
+        graph, tensor = self._graph, self.find(name)[0].tensor
+        inside, order = graph.in_scope(name), list(self._blocks)
+        if inside:
+            return graph.parameters(i for i in inside if recurse or graph.scopes[i] == name)
+        if name not in order:
+            return graph.parameters([graph.maker[tensor]])
+        # A block that is no module: all that feeds it, but not the block before it.
+        before = graph.maker[self._blocks[order[order.index(name) - 1]].tensor] if order[0] != name else None
+        return graph.parameters(graph.between(before, graph.maker[tensor]))
 
     @cached_property
     def _modules(self) -> Mapping[str, Block]:
         graph, found = self._graph, dict(self._blocks)
-        for scope in graph.all_scopes():
+        scopes = graph.all_scopes()
+        for scope in scopes:
             leaving = graph.leaving(graph.in_scope(scope))
             if leaving and scope not in found:
-                found[scope] = Block(scope, leaving[-1], "module")
-        order = {block.name: graph.depth[graph.maker[block.tensor]] for block in found.values()}
-        return {name: found[name] for name in sorted(found, key=lambda name: (order[name], -len(name)))}
+                # A module without others in it is named by what it does.
+                inner = any(other != scope and within(other, scope) for other in scopes)
+                found[scope] = Block(scope, leaving[-1], "module" if inner else self._operator(scope, leaving[-1]))
+        return {name: found[name] for name in sorted(found, key=self._place)}
+
+    def _operator(self, scope: str, tensor: str) -> str:
+        inside = self._graph.in_scope(scope)
+        last = self._graph.maker[tensor]
+        return self._graph.nodes[next((i for i in inside if self._graph.is_weighted(i)), last)].op_type
+
+    def _place(self, name: str) -> tuple[tuple[int, str], ...]:
+        """Sorts as a tree, outer modules before what is in them: for each of the modules around it, where it begins."""
+        parts, graph = name.split("."), self._graph
+        inside = graph.in_scope(name)
+        if not inside:
+            return ((graph.depth[graph.maker[self._blocks[name].tensor]], name),)
+        outer = [".".join(parts[: k + 1]) for k in range(len(parts))]
+        return tuple((min(graph.depth[i] for i in graph.in_scope(o) if graph.live[i]), o) for o in outer)
 
     @cached_property
     def _nodes(self) -> Mapping[str, Block]:

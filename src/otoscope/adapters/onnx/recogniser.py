@@ -13,12 +13,14 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from otoscope.adapters.onnx.blocks import Block, find_blocks
+from otoscope.adapters.onnx.discovering import discovered
 from otoscope.adapters.onnx.feeding import AudioInputs, Prepare, audio_inputs, speech_inputs
 from otoscope.adapters.onnx.graph import Graph
 from otoscope.adapters.onnx.naming import Names
 from otoscope.adapters.onnx.session import Runner, read_model
 from otoscope.adapters.onnx.steps import Shape, Steps, find_steps
 from otoscope.capture import SAMPLE_RATE_HZ, Batch, Layer, Speech
+from otoscope.capture.discovery.found import Discovery
 from otoscope.errors import CaptureError
 
 __all__ = ["Decode", "OnnxRecogniser", "load_onnx"]
@@ -78,8 +80,8 @@ class OnnxRecogniser:
         self.left_out: dict[str, str] = {}
         self._steps: dict[str, Steps | str] = {}
         self._given = {layer.name: layer for layer in layers or () if isinstance(layer, Layer)}
-        self._patterns = None if layers is None else [x if isinstance(x, str) else x.name for x in layers]
-        for pattern in self._patterns or ():
+        self.given = None if layers is None else [x if isinstance(x, str) else x.name for x in layers]
+        for pattern in self.given or ():
             self.names.find(pattern)  # a wrong name is an error now, not when the corpus has been read
         if decode is not None:
             self.transcribe = self._transcribe
@@ -93,8 +95,8 @@ class OnnxRecogniser:
 
         Raises CaptureError where no block runs over frames.
         """
-        if self._patterns is not None:
-            return self.find(self._patterns)
+        if self.given is not None:
+            return self.find(self.given)
         found = self._layers(self.blocks)
         if not found:
             said = "; ".join(f"{name}: {why}" for name, why in list(self.left_out.items())[:3])
@@ -123,17 +125,22 @@ class OnnxRecogniser:
         depth = {name: self.graph.depth[self.graph.maker[block.tensor]] for name, block in chosen.items()}
         return self._layers([chosen[name] for name in sorted(chosen, key=lambda name: depth[name])])
 
-    def parameters(self, name: str) -> int:
-        """How many numbers the weights of a module have, or those of the node that makes a tensor."""
+    def discover(self, speech: Speech, *, patterns: Sequence[str] | None = None) -> Discovery:
+        """Every module of the graph with its shape on one utterance, stride and weights, or why it is no layer.
+
+        As `otoscope.capture.discover`, which calls it.
+        """
+        return discovered(self, speech, patterns)
+
+    def steps(self, name: str) -> Layer | str:
+        """A module, node or tensor as a layer, or why it is none."""
         block = self.names.find(name)[0]
-        maker = self.graph.maker[block.tensor]
-        nodes = [maker] if name in (self.graph.nodes[maker].name, block.tensor) else self.graph.in_scope(name)
-        if block in self.blocks and not self.graph.in_scope(name):
-            # Not a module of its own: all that feeds this block, but not the block before it.
-            k = self.blocks.index(block)
-            before = self.graph.maker[self.blocks[k - 1].tensor] if k else None
-            nodes = self.graph.between(before, maker)
-        return self.graph.parameters(nodes)
+        found = self._layers([block])
+        return found[0] if found else self.left_out[block.name]
+
+    def run(self, speech: Speech, tensors: Sequence[str]) -> dict[str, Any]:
+        """The named tensors of one utterance, as the graph has them."""
+        return self._runner.run(self._prepare(speech.audio), tensors)
 
     def outputs(self, batch: Batch, layers: Sequence[str]) -> Mapping[str, Tensor]:
         """The named layers of every utterance, (batch, frames, units), zeros behind the last frame of each."""
