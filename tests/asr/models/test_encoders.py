@@ -249,8 +249,9 @@ def test_layer_drop_leaves_whole_blocks_out_in_training_only():
 
 
 @torch.no_grad()
-def test_conditioning_adds_what_the_intermediate_output_predicts():
-    recogniser = ReferenceRecogniser(ENCODERS["transformer-conditioned"], TOKENS)
+@pytest.mark.parametrize("name", ["cnn", "lstm", "transformer", "conformer"])
+def test_conditioning_adds_what_the_intermediate_output_predicts(name):
+    recogniser = ReferenceRecogniser(ENCODERS[f"{name}-conditioned"], TOKENS)
     module = recogniser.module.eval()
     entered, left = {}, {}
     for i, block in enumerate(module.blocks):
@@ -258,6 +259,8 @@ def test_conditioning_adds_what_the_intermediate_output_predicts():
         block.register_forward_hook(lambda _m, _i, output, i=i: left.update({i: output}))
     found = recogniser.encode(*pad(utterances(60)))
     assert len(found.intermediate) == 2
+    if name == "cnn":  # (batch, channels, frames)
+        entered, left = ({i: x.transpose(1, 2) for i, x in seen.items()} for seen in (entered, left))
     for i, log_probs in enumerate(found.intermediate):
         torch.testing.assert_close(log_probs, module.output(module.norm(left[i])).log_softmax(-1))
         torch.testing.assert_close(entered[i + 1], left[i] + module.conditioning(log_probs.exp()))

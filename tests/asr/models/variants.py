@@ -22,9 +22,11 @@ CONDITIONED = {"intermediate_ctc": (0, 1), "self_conditioning": True}
 ENCODERS = {
     "cnn": CnnConfig(**SIZES, kernel=5),
     "cnn-separable": CnnConfig(**SIZES, kernel=5, separable=True),
+    "cnn-conditioned": CnnConfig(**SIZES, kernel=5, **CONDITIONED),
     "cnn-vgg": CnnConfig(**SIZES, kernel=5, **VGG),
     "lstm": LstmConfig(**SIZES),
     "lstm-unidirectional": LstmConfig(**SIZES, bidirectional=False),
+    "lstm-conditioned": LstmConfig(**SIZES, **CONDITIONED),
     "lstm-vgg": LstmConfig(**SIZES, **VGG),
     "transformer": TransformerConfig(**SIZES, **HEADS),
     "transformer-relative": TransformerConfig(**SIZES, **HEADS, positions="relative"),

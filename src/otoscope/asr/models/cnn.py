@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from otoscope.asr.models.common import check_sizes, frame_mask
 from otoscope.asr.models.dropout import Dropout
-from otoscope.asr.models.front_end import check_front_end, front_end
+from otoscope.asr.models.encoder_config import EncoderConfig
+from otoscope.asr.models.front_end import front_end
 from otoscope.asr.models.network import Encoded, Network
 from otoscope.asr.settings import expect
 
@@ -16,27 +17,24 @@ __all__ = ["Cnn", "CnnConfig"]
 
 
 @dataclass(frozen=True)
-class CnnConfig:
+class CnnConfig(EncoderConfig):
     """Sizes of the CNN: `blocks` residual convolutions of `units` channels over `kernel` frames of 40 ms.
 
     `separable` convolves each channel by itself and mixes the channels after, as QuartzNet does: about `kernel` times
-    fewer weights.
+    fewer weights. The rest is as in `EncoderConfig`.
     """
 
-    blocks: int = 8
     units: int = 256
     kernel: int = 11
     dropout: float = 0.15
     separable: bool = False
-    front_end: str = "conv1d"
-    front_end_channels: int = 64
 
     def __post_init__(self) -> None:
-        check_sizes(blocks=self.blocks, units=self.units, kernel=self.kernel, dropout=self.dropout)
+        super().__post_init__()
+        check_sizes(units=self.units, kernel=self.kernel, dropout=self.dropout)
         # An even kernel has no middle frame: input and output of a block would differ in length.
         expect(self.kernel % 2 == 1, "kernel", self.kernel, "an odd number of frames")
         expect(isinstance(self.separable, bool), "separable", self.separable, "true or false")
-        check_front_end(self.front_end, self.front_end_channels)
 
 
 class Block(nn.Module):
@@ -67,7 +65,7 @@ class Cnn(Network):
 
     def __init__(self, bins: int, tokens: int, config: CnnConfig) -> None:
         """`bins` features in, `tokens` log-probabilities out."""
-        super().__init__(config.units, tokens)
+        super().__init__(config.units, tokens, config)
         self.subsample = front_end(config.front_end, bins, config.units, config.front_end_channels)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.blocks))
         self.norm = nn.LayerNorm(config.units)
@@ -78,6 +76,8 @@ class Cnn(Network):
         x, lengths = self.subsample(features, lengths)
         x = x.transpose(1, 2)
         mask = frame_mask(lengths, x.shape[2])[:, None]
-        for block in self.blocks:
+        intermediate: list[Tensor] = []
+        for i, block in enumerate(self.blocks):
             x = block(x, mask)
-        return Encoded(self.dropout(self.norm(x.transpose(1, 2))), lengths)
+            x = self.on_the_way(i, x.transpose(1, 2), intermediate).transpose(1, 2)
+        return Encoded(self.dropout(self.norm(x.transpose(1, 2))), lengths, tuple(intermediate))

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from otoscope.asr.models.common import check_sizes
 from otoscope.asr.models.dropout import Dropout
-from otoscope.asr.models.front_end import check_front_end, front_end
+from otoscope.asr.models.encoder_config import EncoderConfig
+from otoscope.asr.models.front_end import front_end
 from otoscope.asr.models.network import Encoded, Network
 from otoscope.asr.settings import expect
 
@@ -17,23 +18,22 @@ __all__ = ["Lstm", "LstmConfig"]
 
 
 @dataclass(frozen=True)
-class LstmConfig:
+class LstmConfig(EncoderConfig):
     """Sizes of the LSTM: `blocks` layers of `units` cells in each direction.
 
-    Without `bidirectional`, a layer sees the past only; the front end still sees some frames ahead.
+    Without `bidirectional`, a layer sees the past only; the front end still sees some frames ahead. The rest is as in
+    `EncoderConfig`.
     """
 
     blocks: int = 4
     units: int = 256
     dropout: float = 0.3
     bidirectional: bool = True
-    front_end: str = "conv1d"
-    front_end_channels: int = 64
 
     def __post_init__(self) -> None:
-        check_sizes(blocks=self.blocks, units=self.units, dropout=self.dropout)
+        super().__post_init__()
+        check_sizes(units=self.units, dropout=self.dropout)
         expect(isinstance(self.bidirectional, bool), "bidirectional", self.bidirectional, "true or false")
-        check_front_end(self.front_end, self.front_end_channels)
 
 
 class Block(nn.Module):
@@ -65,7 +65,7 @@ class Lstm(Network):
     def __init__(self, bins: int, tokens: int, config: LstmConfig) -> None:
         """`bins` features in, `tokens` log-probabilities out."""
         width = config.units * (2 if config.bidirectional else 1)
-        super().__init__(width, tokens)
+        super().__init__(width, tokens, config)
         self.subsample = front_end(config.front_end, bins, config.units, config.front_end_channels)
         self.blocks = nn.ModuleList(
             Block(width if i else config.units, config.units, config.dropout, bidirectional=config.bidirectional)
@@ -80,6 +80,7 @@ class Lstm(Network):
         frame = torch.arange(x.shape[1], device=x.device)
         last = lengths[:, None] - 1
         turn = torch.where(frame <= last, last - frame, frame)[:, :, None]
-        for block in self.blocks:
-            x = block(x, turn)
-        return Encoded(self.dropout(self.norm(x)), lengths)
+        intermediate: list[Tensor] = []
+        for i, block in enumerate(self.blocks):
+            x = self.on_the_way(i, block(x, turn), intermediate)
+        return Encoded(self.dropout(self.norm(x)), lengths, tuple(intermediate))
