@@ -11,7 +11,7 @@ from torch import nn
 from otoscope.capture.discovery.choice import choose
 from otoscope.capture.discovery.direct import Functions
 from otoscope.capture.discovery.found import Discovery
-from otoscope.capture.discovery.hiding import fused_away, warnings
+from otoscope.capture.discovery.hiding import warnings
 from otoscope.capture.discovery.looking import Looked, looked_at
 from otoscope.capture.discovery.passes import forward_pass
 from otoscope.capture.discovery.rows import Row
@@ -47,10 +47,8 @@ def discover(recogniser: Recogniser, speech: Speech, *, patterns: Sequence[str] 
     names = [name for name, _ in module.named_modules() if name]
     listed = set(names if patterns is None else select(module, patterns))
     own = _own_choice(recogniser)
-    with undisturbed(module):
-        with Functions() as functions:
-            forward_pass(recogniser, [speech], names)
-        skipped = fused_away(recogniser, speech, names)
+    with undisturbed(module), Functions() as functions:
+        forward_pass(recogniser, [speech], names)
     looked = looked_at(recogniser, names, speech)
     rows = tuple(_row(name, module.get_submodule(name), looked, functions) for name in names)
     default = choose(module, rows, looked.whole) if own is None else tuple(layer.name for layer in own)
@@ -62,7 +60,7 @@ def discover(recogniser: Recogniser, speech: Speech, *, patterns: Sequence[str] 
         rows=tuple(row for row in rows if row.name in listed),
         default=tuple(name for name in default if name in known),
         warnings=(
-            *warnings(module, rows, skipped=skipped, attended=functions.attended),
+            *warnings(module, rows, attended=functions.attended),
             *_doubts(looked, speech, rows, own or ()),
         ),
     )

@@ -6,34 +6,24 @@ from collections.abc import Iterator, Sequence
 
 from torch import nn
 
-from otoscope.capture.discovery.passes import forward_pass
 from otoscope.capture.discovery.rows import Row
-from otoscope.capture.recogniser import TorchRecogniser
-from otoscope.capture.types import Speech
 from otoscope.capture.unfused import compiled
 
-__all__ = ["fused_away", "warnings"]
+__all__ = ["warnings"]
 
-FUSED = (nn.TransformerEncoder, nn.TransformerEncoderLayer, nn.MultiheadAttention)
-"""What PyTorch has a fused path for, in eval mode."""
-
-
-def fused_away(recogniser: TorchRecogniser, speech: Speech, names: Sequence[str]) -> list[str]:
-    """The submodules that PyTorch's fused Transformer path skips, by a pass with it and one without."""
-    module = recogniser.module
-    # What is compiled would be compiled anew for the hooks, which takes minutes and tells nothing.
-    if compiled(module) or not any(isinstance(part, FUSED) for part in module.modules()):
-        return []
-    plain, fused = (forward_pass(recogniser, [speech], names, fused=on).calls for on in (False, True))
-    return [name for name in names if plain[name] and not fused[name]]
+FUSED = (nn.TransformerEncoder, nn.TransformerEncoderLayer)
+"""What PyTorch runs as one function in eval mode, where nothing hinders it."""
 
 
-def warnings(module: nn.Module, rows: Sequence[Row], *, skipped: Sequence[str], attended: bool) -> Iterator[str]:
-    """What a user should know before choosing layers: `skipped` by the fused path, `attended` in one function."""
-    if skipped:
+def warnings(module: nn.Module, rows: Sequence[Row], *, attended: bool) -> Iterator[str]:
+    """What a user should know before choosing layers; `attended` says that attention ran as one function."""
+    fused = [name for name, part in module.named_modules() if isinstance(part, FUSED)]
+    if "" in fused:
+        fused = [""]
+    if outer := [name or "the model" for name in fused if not any(name.startswith(f"{o}.") for o in fused)]:
         yield (
-            f"PyTorch's fused Transformer path does not call {_some(skipped)} in eval mode: it is turned off while "
-            "layers are captured"
+            f"PyTorch's fused Transformer path runs layers of {_some(outer)} in eval mode without calling the modules "
+            "in them: it is turned off while layers are captured"
         )
     if names := compiled(module):
         what = _some([name or "the model" for name in names])

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from otoscope.capture.discovery.axes import Axes, axes_of, changed
-from otoscope.capture.discovery.padded import frame_axes, padded_seconds
+from otoscope.capture.discovery.padded import convolutions, frame_axes, padded_seconds
 from otoscope.capture.discovery.passes import Pass, forward_pass
 from otoscope.capture.discovery.timing import Timing, timed
 from otoscope.capture.recogniser import TorchRecogniser
@@ -66,12 +66,14 @@ def looked_at(recogniser: TorchRecogniser, names: Sequence[str], speech: Speech)
     """
     times = -(-round(LEAST_SECONDS * SAMPLE_RATE_HZ) // max(1, len(speech.audio)))
     audio = np.tile(speech.audio, times)
+    # Convolutions tell how many frames padded speech has, whether they were asked for or not.
+    seen = list(dict.fromkeys([*names, *convolutions(recogniser.module)]))
     with undisturbed(recogniser.module):
-        whole = forward_pass(recogniser, [Speech(audio, speech.text)], names)
-        return _looked(recogniser, names, Speech(audio, speech.text), whole)
+        whole = forward_pass(recogniser, [Speech(audio, speech.text)], seen)
+        return _looked(recogniser, seen, set(names), Speech(audio, speech.text), whole)
 
 
-def _looked(recogniser: TorchRecogniser, names: Sequence[str], speech: Speech, whole: Pass) -> Looked:
+def _looked(recogniser: TorchRecogniser, names: Sequence[str], wanted: set[str], speech: Speech, whole: Pass) -> Looked:
     piece = Speech(speech.audio[: min(len(speech.audio) // 2, round(SHORT_SECONDS * SAMPLE_RATE_HZ))], speech.text)
     short = tried(recogniser, [piece], names)
     if short is None:  # it takes one length only
@@ -93,7 +95,7 @@ def _looked(recogniser: TorchRecogniser, names: Sequence[str], speech: Speech, w
         if frames is not None and tokens is not None:
             # With one text for all lengths of speech, what the text changes is not counted as the speech's.
             axes[name] = axes_of(shape, batch=batch, frames=frames, tokens=tokens)
-    told = {name: own for name, own in axes.items() if not own.problem}
+    told = {name: own for name, own in axes.items() if not own.problem and name in wanted}
     by_frames = {name: own.steps for name, own in told.items() if own.over == "frames" and own.steps is not None}
     by_tokens = {name: own.steps for name, own in told.items() if own.over == "tokens" and own.steps is not None}
     timing: dict[str, Timing | str] = {name: _by_token(name, axis, short, other) for name, axis in by_tokens.items()}

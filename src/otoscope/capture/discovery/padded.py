@@ -9,7 +9,7 @@ from torch import nn
 from otoscope.capture.discovery.passes import Pass, Shape
 from otoscope.capture.types import Seconds
 
-__all__ = ["frame_axes", "input_steps", "padded_seconds"]
+__all__ = ["convolutions", "frame_axes", "input_steps", "padded_seconds"]
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d)
 """Time is their axis 2: (batch, channels, frames[, frequencies])."""
@@ -45,15 +45,18 @@ def padded_seconds(said: Seconds | None, passes: Sequence[Pass], frame_shift: Se
     return longest.pop() * frame_shift if len(longest) == 1 else 0.0
 
 
+def convolutions(module: nn.Module) -> list[str]:
+    """The names of the convolutions in a module."""
+    return [name for name, part in module.named_modules() if name and isinstance(part, CONVOLUTIONS)]
+
+
 def frame_axes(module: nn.Module, shapes: Mapping[str, Shape]) -> dict[str, set[int]]:
     """The axes that run over frames in outputs whose shapes do not change with the speech.
 
     What convolutions put out tells how many frames there are; elsewhere an axis of such a size is time. Where units
     are as many, (batch, frames, units) is what modules other than convolutions have.
     """
-    times = {
-        shape[2] for name, shape in shapes.items() if isinstance(module.get_submodule(name), CONVOLUTIONS) and shape[2:]
-    }
+    times = {shapes[name][2] for name in convolutions(module) if len(shapes.get(name, ())) > 2}
     found: dict[str, set[int]] = {}
     for name, shape in shapes.items():
         part = module.get_submodule(name)

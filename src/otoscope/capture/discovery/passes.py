@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
 from torch.utils._pytree import tree_leaves
 
 from otoscope.capture.hooks import _tensor
@@ -52,17 +53,12 @@ class Pass:
         return calls[0].shape if len(calls) == 1 else None
 
 
-def forward_pass(
-    recogniser: TorchRecogniser, speech: Sequence[Speech], names: Sequence[str], *, fused: bool = False
-) -> Pass:
-    """One forward pass of utterances of one length, with hooks on the named submodules for as long as it takes.
-
-    With `fused`, fast paths stay on as they are, to see what they hide.
-    """
+def forward_pass(recogniser: TorchRecogniser, speech: Sequence[Speech], names: Sequence[str]) -> Pass:
+    """One forward pass of utterances of one length, with hooks on the named submodules for as long as it takes."""
     batch = recogniser.prepare(speech)
     shapes = [tuple(x.shape) for x in tree_leaves(batch.inputs) if isinstance(x, Tensor) and x.is_floating_point()]
     calls: dict[str, list[Call]] = {name: [] for name in names}
-    with nullcontext() if fused else unfused(recogniser.module), _noted(recogniser.module, calls):
+    with unfused(recogniser.module), _noted(recogniser.module, calls):
         recogniser.run(batch)
     fed = None if batch.fed is None else len(batch.fed.tokens[0])
     return Pass(len(speech), int(batch.lengths.max()), tuple(shapes), fed, calls)
@@ -95,7 +91,10 @@ def _noted(module: nn.Module, calls: dict[str, list[Call]]) -> Iterator[None]:
 
 def _described(name: str, output: Any) -> tuple[Shape | None, str]:
     """The shape that capture would see, and the kind of what was put out."""
-    kind = type(output).__name__
+    first = output
+    while isinstance(first, tuple | list) and first and not isinstance(first, PackedSequence):
+        first = first[0]
+    kind = type(first).__name__
     try:
         tensor = _tensor(name, output)  # as capture takes it, so that what is promised here holds there
     except CaptureError:

@@ -14,6 +14,10 @@ MOST_RULES = 4096
 """Of more rules than this, an even selection decides which length to try next."""
 
 
+FEW_RULES = 24
+"""So few are parted by the best of all lengths; more, by the best of a hundred or so."""
+
+
 @dataclass(frozen=True)
 class Rule:
     """A layer has ⌊(steps − window) / stride⌋ + 1 frames, as any stack of convolutions does.
@@ -78,17 +82,31 @@ def rules(seen: Sequence[tuple[int, int]]) -> Rules:
 
 
 def telling(left: Rules, lowest: int, highest: int) -> int | None:
-    """The number of steps, of those allowed, at which the rules that are left differ most; None where they agree."""
+    """The number of steps, of those allowed, that parts the rules that are left most evenly; None where all agree."""
     pairs = np.array(list(left.pairs()), dtype=np.int64)
+    every = np.arange(lowest, highest + 1)
+    if len(pairs) <= FEW_RULES:
+        return _best(pairs, every)
     stride, middle = pairs[(len(pairs) - 1) // 2]
     spread = np.linspace(lowest, highest, 48).astype(np.int64)
     # At window + k strides the count goes up: there the windows of one stride are parted in the middle.
     parted = middle + stride * np.unique((spread - middle) // stride)
     candidates = np.unique(np.concatenate([spread, parted]))
     candidates = candidates[(candidates >= lowest) & (candidates <= highest)]
-    best, largest = None, len(pairs)
-    for steps in candidates:
-        counts = np.unique((steps - pairs[:, 1]) // pairs[:, 0], return_counts=True)[1]
-        if counts.max() < largest:
-            best, largest = int(steps), int(counts.max())
-    return best
+    found = _best(pairs, candidates)
+    if found is not None:
+        return found
+    return _best(pairs[np.linspace(0, len(pairs) - 1, 10 * FEW_RULES).astype(np.int64)], every)
+
+
+def _best(pairs: npt.NDArray[np.int64], candidates: npt.NDArray[np.int64]) -> int | None:
+    """The candidate after which the fewest rules are left at worst, the shortest of these; None where all stay."""
+    if not len(candidates):
+        return None
+    frames = np.sort((candidates[:, None] - pairs[:, 1]) // pairs[:, 0], axis=1)
+    largest, run = np.ones(len(candidates), dtype=np.int64), np.ones(len(candidates), dtype=np.int64)
+    for column in range(1, len(pairs)):
+        run = np.where(frames[:, column] == frames[:, column - 1], run + 1, 1)
+        largest = np.maximum(largest, run)
+    best = int(largest.argmin())
+    return int(candidates[best]) if largest[best] < len(pairs) else None

@@ -49,7 +49,8 @@ def _nested(rows: Sequence[Row], default: set[str]) -> list[_Node]:
     top: list[_Node] = []
     around: list[_Node] = []
     for row in rows:
-        if not row.calls and row.kind in CONTAINERS:
+        inside = f"{row.name}."
+        if row.kind in CONTAINERS and not row.calls and any(o.calls for o in rows if o.name.startswith(inside)):
             continue
         while around and not row.name.startswith(f"{around[-1].row.name}."):
             around.pop()
