@@ -108,7 +108,8 @@ def test_a_module_in_memory_is_copied(model):
     x = torch.randn(2, 70, 80)
     with torch.inference_mode():
         before = scripted(x)
-    found, _ = seen(load_torchscript(scripted), ["gru"], x)
+    found, result = seen(load_torchscript(scripted), ["gru"], x)
+    assert torch.equal(result, before)
     assert found["gru"].shape == (2, 70, 16)
     with torch.inference_mode():
         assert torch.equal(scripted(x), before)

@@ -24,8 +24,8 @@ def from_nemo(model: Any, *, layers: Sequence[str | Layer] | None = None, alone:
     Arguments:
         model: an `ASRModel`: `EncDecCTCModel`, `EncDecRNNTModel`, a hybrid of both, `EncDecMultiTaskModel`.
         layers: names or globs in the model, such as `"encoder.layers.*"`. Default: one a block.
-        alone: whether each utterance goes through by itself, so that padding is no question. NeMo masks convolutions and
-            attention by true lengths: `alone=False` should give the same, and is faster.
+        alone: whether each utterance goes through by itself, so that padding is no question. NeMo masks convolutions
+            and attention by true lengths: `alone=False` should give the same, faster.
 
     Raises:
         CaptureError: NeMo is not installed; another kind of model; a model for another sample rate.
