@@ -241,7 +241,8 @@ class Odd(nn.Module):
         self.positions(torch.zeros(1, 2 * frames - 1, 6))
         for _ in range(frames // 50):
             self.chunks(x)
-        self.quantised(torch.quantize_per_tensor(x, 0.1, 0, torch.qint8))
+        with warnings.catch_warnings(action="ignore"):  # on their way out of PyTorch, and in older models still
+            self.quantised(torch.quantize_per_tensor(x, 0.1, 0, torch.qint8))
         self.uneven(x[:, : math.isqrt(frames)])
         self.stack(x)
         self.packed(pack_padded_sequence(x, torch.full((batch,), frames), batch_first=True))
