@@ -444,6 +444,27 @@ def test_a_recogniser_whose_own_layers_are_wrong_is_doubted():
     )
 
 
+def test_the_window_of_a_recogniser_that_pads_inside_is_the_one_it_says():
+    class Even(FromFeatures):
+        """Pads to an even number of frames itself, and counts whole pairs only."""
+
+        def forward(self, x, lengths):
+            return self.module(nn.functional.pad(x, (0, 0, 0, x.shape[1] % 2)))
+
+        def layers(self):
+            return [Layer("0", 8, 0.02, 2, "pairs", window=0.02)]
+
+    class Pairs(nn.Sequential):
+        def forward(self, x):
+            return super().forward(x.transpose(1, 2))
+
+    recogniser = Even(Pairs(nn.Conv1d(80, 8, 2, stride=2)))
+    assert infer_layers(recogniser, ["0"], speech())[0].window == 0.0
+    found = discover(recogniser, speech())
+    assert (found["0"].layer.stride, found["0"].layer.window) == (0.02, 0.02)
+    assert found.warnings == ()
+
+
 # Text and JSON
 
 

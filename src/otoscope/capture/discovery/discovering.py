@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -51,6 +52,8 @@ def discover(recogniser: Recogniser, speech: Speech, *, patterns: Sequence[str] 
         forward_pass(recogniser, [speech], names)
     looked = looked_at(recogniser, names, speech)
     rows = tuple(_row(name, module.get_submodule(name), looked, functions) for name in names)
+    doubts = tuple(_doubts(looked, speech, rows, own or ()))
+    rows = tuple(_as_said(row, own or ()) for row in rows)
     default = choose(module, rows, looked.whole) if own is None else tuple(layer.name for layer in own)
     known = {row.name for row in rows if row.layer is not None} & listed
     return Discovery(
@@ -61,7 +64,7 @@ def discover(recogniser: Recogniser, speech: Speech, *, patterns: Sequence[str] 
         default=tuple(name for name in default if name in known),
         warnings=(
             *warnings(module, rows, attended=functions.attended),
-            *_doubts(looked, speech, rows, own or ()),
+            *doubts,
         ),
     )
 
@@ -89,6 +92,10 @@ def _own_choice(recogniser: Any) -> list[Layer] | None:
 
 
 def _of_others(recogniser: Recogniser, speech: Speech, patterns: Sequence[str] | None) -> Discovery:
+    own = getattr(recogniser, "discover", None)
+    if own is not None:
+        found: Discovery = own(speech, patterns=patterns)
+        return found
     default = _own_choice(recogniser) or []
     find = getattr(recogniser, "find", None)
     layers = default if find is None else find(patterns or ["*"])
@@ -147,6 +154,14 @@ def _doubts(looked: Looked, speech: Speech, rows: Sequence[Row], own: Sequence[L
             yield f"the recogniser lists {layer.name} among its layers, but it cannot be captured: {reason}"
         elif _differ(layer, row.layer):
             yield f"the recogniser says {layer}, but running it shows {row.layer}"
+
+
+def _as_said(row: Row, own: Sequence[Layer]) -> Row:
+    """A row with the window that the recogniser says it has: its last frames may be of padding that it made itself."""
+    said = next((layer for layer in own if layer.name == row.name), None)
+    if said is None or row.layer is None or _differ(said, row.layer):
+        return row
+    return replace(row, layer=replace(row.layer, window=said.window))
 
 
 def _differ(one: Layer, other: Layer) -> bool:
