@@ -8,6 +8,7 @@ from hypothesis import settings
 
 from otoscope import run_study
 from tests.speech import lay_out_subset, tiny_study
+from tests.weights import pretrained  # noqa: F401 (a fixture)
 
 # A test machine may be busy: how long one example takes says nothing about the code.
 settings.register_profile("otoscope", deadline=None)

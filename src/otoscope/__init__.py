@@ -4,8 +4,10 @@ Train reference recognisers or take a trained one, capture every layer, measure 
 read it in a report. The names here are the public interface; the rest may move.
 """
 
+from otoscope.adapters.series import series
 from otoscope.asr import ReferenceRecogniser
 from otoscope.capture import Batch, Fed, Layer, Recogniser, Speech, TorchRecogniser, capture, reduce, select
+from otoscope.capture.discovery import discover
 from otoscope.corpora import Corpus, Utterance, check, default_corpus, fetch, load
 from otoscope.errors import (
     CaptureError,
@@ -16,6 +18,7 @@ from otoscope.errors import (
     TrainingError,
 )
 from otoscope.labelled import similarity
+from otoscope.loading import load_recogniser
 from otoscope.measures import (
     RBF,
     Folds,
@@ -50,7 +53,17 @@ from otoscope.measures import (
     svcca,
 )
 from otoscope.report import write_report
-from otoscope.study import Results, StudyConfig, measure, plan_study, run_study, train_recognisers
+from otoscope.study import (
+    Results,
+    StudyConfig,
+    match_layers,
+    measure,
+    measure_series,
+    plan_study,
+    run_study,
+    train_recognisers,
+    transcribe,
+)
 
 __all__ = [
     "RBF",
@@ -86,12 +99,16 @@ __all__ = [
     "cka",
     "default_corpus",
     "describe",
+    "discover",
     "distance_correlation",
     "fetch",
     "held_out_cca",
     "kernel_cka",
     "load",
+    "load_recogniser",
+    "match_layers",
     "measure",
+    "measure_series",
     "minibatch_cka",
     "mutual_knn",
     "paper_cca",
@@ -109,9 +126,11 @@ __all__ = [
     "rsa",
     "run_study",
     "select",
+    "series",
     "shape_distance",
     "similarity",
     "svcca",
     "train_recognisers",
+    "transcribe",
     "write_report",
 ]

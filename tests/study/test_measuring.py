@@ -13,7 +13,7 @@ from otoscope import MeasureError, Moments
 from otoscope.capture import Layer
 from otoscope.measures import Measure, registry
 from otoscope.measures.svcca import compute
-from otoscope.study.measuring import Checkpoint, Unit, _looked_at, _measure, _wanted, plan_units, probe_batches
+from otoscope.study.measuring import Checkpoint, Unit, compare, looked_at, plan_units, probe_batches, wanted_of
 
 
 @given(st.lists(st.integers(1, 9_000), min_size=2, max_size=40))
@@ -33,7 +33,7 @@ def test_refusals_are_counted_once_a_pair_and_name_the_layer_as_users_know_it(tm
     views = {"x:a": x, "x:dead": torch.zeros(60, 2)}
     moments = Moments.of(views, utterances=[20, 20, 20])
     wanted = [("within", *pair) for pair in itertools.product(views, repeat=2)]
-    comparisons, refusals, _ = _measure(unit(tmp_path, ["cka", "pwcca"]), {"moments": moments}, wanted, {})
+    comparisons, refusals, _ = compare(unit(tmp_path, ["cka", "pwcca"]), {"moments": moments}, wanted, {})
     missing = sum(math.isnan(v) for c in comparisons for v in c.similarity.values())
     assert missing == sum(r.count for r in refusals) == 6
     assert all("dead" in r.reason and "x:" not in r.reason for r in refusals)
@@ -45,9 +45,9 @@ def test_refusals_are_counted_once_a_pair_and_name_the_layer_as_users_know_it(tm
 def test_each_distinct_checkpoint_is_looked_at_once(tmp_path, at, distinct):
     run = [Checkpoint("cnn/seed0", step, tmp_path / f"{step}") for step in (0, 10, 20)]
     first = [u for u in plan_units({"cnn/seed0": run}, ["cka"]) if u.kind == "checkpoint"][at]
-    assert list(_looked_at(first)) == distinct
+    assert list(looked_at(first)) == distinct
     layers = {role: [Layer("a", 3, 0.04, 1, "conv"), Layer("b", 3, 0.04, 1, "conv")] for role in distinct}
-    wanted = list(_wanted(first, layers))
+    wanted = list(wanted_of(first, layers))
     assert {view.partition(":")[0] for _, *views in wanted for view in views} == set(distinct)
     assert [kind for kind, *_ in wanted].count("to_final") == 2
     assert [kind for kind, *_ in wanted].count("to_previous") == (2 if at else 0)

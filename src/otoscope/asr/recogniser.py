@@ -27,7 +27,8 @@ from otoscope.asr.models import (
 )
 from otoscope.asr.store import pad
 from otoscope.asr.tokens import Tokens, tokens_from
-from otoscope.capture import Batch, Layer, Speech, TorchRecogniser
+from otoscope.capture import Batch, Layer, Speech, TorchRecogniser, select
+from otoscope.capture.discovery import infer_layers
 from otoscope.errors import TrainingError
 from otoscope.files import save_tensors
 
@@ -56,6 +57,7 @@ class ReferenceRecogniser(TorchRecogniser):
         self.tokens = tokens
         self.step = step
         self.architecture = architecture(config)
+        self.source = f"{self.architecture}, step {step}"
         self.module: Network = ARCHITECTURES[self.architecture].build(MEL_BINS, len(tokens), config, decoder)
 
     @property
@@ -94,6 +96,17 @@ class ReferenceRecogniser(TorchRecogniser):
         names = [name for name, _ in self.module.named_modules() if name.rpartition(".")[0] == "blocks"]
         first = Layer("subsample", self.config.units, stride, 1, "convolution")
         return [first] + [Layer(name, units, stride, time_axis, self.architecture) for name in names]
+
+    def find(self, patterns: Sequence[str]) -> list[Layer]:
+        """Layers by names or globs, those inside blocks too: their units, strides and axes are found out by running.
+
+        Raises CaptureError for a pattern that matches nothing, or a module that cannot be captured.
+        """
+        known = {layer.name: layer for layer in self.layers()}
+        names = select(self.module, patterns)
+        inside = [name for name in names if name not in known]
+        known |= {layer.name: layer for layer in (infer_layers(self, inside) if inside else ())}
+        return [known[name] for name in names]
 
     def save(self, path: Path) -> None:
         """Writes weights, sizes, tokens and step to `path`, whole or not at all."""

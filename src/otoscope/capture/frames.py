@@ -72,17 +72,22 @@ def pool(frames: Tensor, lengths: Sequence[int], *, stride: Seconds, grid: Secon
 
 
 def to_grid(
-    outputs: Mapping[str, tuple[Tensor, Sequence[int]]], strides: Mapping[str, Seconds], *, grid: Seconds
+    outputs: Mapping[str, tuple[Tensor, Sequence[int]]],
+    strides: Mapping[str, Seconds],
+    *,
+    grid: Seconds,
+    window: Seconds = 0.0,
 ) -> tuple[dict[str, Tensor], list[int]]:
     """Layers with strides of their own to views on one grid: the same utterances, the same frames in each.
 
-    Where rounding leaves one layer a cell longer than another at the end of an utterance, the longer is cut.
-    Raises CaptureError where they differ by more than that.
+    Where rounding leaves one layer a cell longer than another at the end of an utterance, the longer is cut; so it is
+    where a layer needs a `window` of speech for a frame, and ends so much before one that pads. Raises CaptureError
+    where they differ by more than that, or where an utterance is too short for a frame.
     """
     pooled = {name: pool(x, n, stride=strides[name], grid=grid) for name, (x, n) in outputs.items()}
     counts = torch.tensor([n for _, n in pooled.values()])
     shortest, longest = counts.min(dim=0).values, counts.max(dim=0).values
-    if int((longest - shortest).max()) > 1:
+    if int((longest - shortest).max()) > 1 + math.ceil(window / grid):
         worst = int((longest - shortest).argmax())
         seen = {name: n[worst] for name, (_, n) in pooled.items()}
         raise CaptureError(
@@ -90,6 +95,13 @@ def to_grid(
             "Check the strides: frames × stride should be the utterance's duration in every layer"
         )
     lengths: list[int] = shortest.tolist()
+    if min(lengths) == 0:
+        name = next(name for name, (_, own) in pooled.items() if 0 in own)
+        raise CaptureError(
+            f"an utterance is too short for a frame of {name}"
+            + (f", which takes {1000 * window:g} ms of speech" if window else "")
+            + ": leave the shortest utterances out"
+        )
     views = {
         name: torch.cat([part[:n] for part, n in zip(torch.split(x, list(own)), lengths, strict=True)])
         for name, (x, own) in pooled.items()

@@ -135,7 +135,9 @@ def _on_grid(
         (features, lengths, _), strides[INPUT] = given
         counts = [int(n) for n in lengths]
         outputs[INPUT] = torch.cat([row[:n] for row, n in zip(features, counts, strict=True)]), counts
-    return to_grid(outputs, strides, grid=grid or common_grid([layer for own in chosen.values() for layer in own]))
+    every = [layer for own in chosen.values() for layer in own]
+    window = max(layer.window for layer in every)
+    return to_grid(outputs, strides, grid=grid or common_grid(every), window=window)
 
 
 def shuffle_utterances(views: Mapping[str, Tensor], lengths: Sequence[int], generator: torch.Generator) -> Views:

@@ -7,7 +7,7 @@ from typing import Any
 
 from cyclopts import App
 
-from otoscope.cli import corpus, measure, study, train
+from otoscope.cli import corpus, measure, series, study, train
 from otoscope.cli.entry import main
 from otoscope.cli.options import Json
 from otoscope.study import host, versions
@@ -25,6 +25,7 @@ app.command(study.report)
 app.command(measure.measure)
 app.command(measure.layers)
 app.command(measure.transcribe)
+app.command(series.series)
 app.command(corpus.app)
 
 

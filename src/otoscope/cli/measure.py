@@ -10,13 +10,12 @@ from typing import Annotated, Any, Literal
 import xarray as xr
 from cyclopts import Parameter
 
-from otoscope.capture import Speech
 from otoscope.capture.discovery import discover
 from otoscope.cli.options import AtLeastOne, Json, Many, Model, RemoteCode, Revision
 from otoscope.cli.progress import showing_progress
 from otoscope.cli.similarities import as_json, as_text, describe
-from otoscope.corpora import Corpus, check, load, read_audio, summarise
-from otoscope.errors import CorpusError
+from otoscope.cli.speech import Format, Speaking, Split, checked, one_of, part_of
+from otoscope.corpora import load
 from otoscope.loading import load_recogniser
 from otoscope.measures import registry
 from otoscope.study import match_layers, plan_measure
@@ -25,10 +24,6 @@ from otoscope.study import transcribe as transcribe_speech
 from otoscope.study.needs import SAMPLES
 
 __all__ = ["layers", "measure", "transcribe"]
-
-Speaking = Annotated[str, Parameter(help='The speech: a corpus folder, or "default".')]
-Format = Annotated[str | None, Parameter(help="The corpus layout, where it is not to be guessed.")]
-Split = Annotated[str | None, Parameter(help='Which split of it; "all" for all [test, where there is one].')]
 
 
 def measure(
@@ -62,7 +57,7 @@ def measure(
     json_: Json = False,
 ) -> None:
     """Compare every layer of a recogniser with every other, or with those of another recogniser."""
-    speech = _part(load(corpus, format=format), split)
+    speech = part_of(load(corpus, format=format), split)
     one, two = (
         None if name is None else load_recogniser(name, revision=revision, trust_remote_code=trust_remote_code)
         for name in (model, other)
@@ -82,9 +77,7 @@ def measure(
         print(json.dumps(asdict(plan), indent=1) if json_ else describe(plan, measures))
         return
     with showing_progress() as progress:
-        speech = check(speech, progress=lambda done, total: progress("checking audio", done, total))
-        if speech.problems:
-            progress(f"problems, {summarise(speech.problems)}", 1, 1)
+        speech = checked(speech, progress)
         found = measure_layers(
             one,
             two,
@@ -113,7 +106,7 @@ def layers(
 ) -> None:
     """Show what can be captured of a recogniser, found out by running it on one utterance."""
     recogniser = load_recogniser(model, revision=revision, trust_remote_code=trust_remote_code)
-    found = discover(recogniser, _one(load(corpus, format=format)), patterns=layers)
+    found = discover(recogniser, one_of(load(corpus, format=format)), patterns=layers)
     print(json.dumps(found.to_dict(), indent=1) if json_ else found.as_tree(verbose=verbose))
 
 
@@ -129,10 +122,10 @@ def transcribe(
     json_: Json = False,
 ) -> None:
     """Write what a recogniser hears, and its word and character error rates."""
-    speech = _part(load(corpus, format=format), split)
+    speech = part_of(load(corpus, format=format), split)
     recogniser = load_recogniser(model, revision=revision, trust_remote_code=trust_remote_code)
     with showing_progress() as progress:
-        speech = check(speech, progress=lambda done, total: progress("checking audio", done, total))
+        speech = checked(speech, progress)
         found = transcribe_speech(
             recogniser,
             corpus=speech,
@@ -156,24 +149,3 @@ def _matched(found: xr.Dataset) -> dict[str, Any]:
         for name in found.data_vars
         if found[name].notnull().any("layer_y").all()
     }
-
-
-def _one(speech: Corpus) -> Speech:
-    """An utterance of middling length that can be read."""
-    part = _part(speech, None)
-    by_length = sorted(part.utterances, key=lambda u: u.duration)
-    chosen = by_length[len(by_length) // 2]
-    return Speech(read_audio(chosen), chosen.text)
-
-
-def _part(speech: Corpus, split: str | None) -> Corpus:
-    """The split asked for, else test, else the first."""
-    if not speech.splits:
-        raise CorpusError(f"no utterance of the corpus {speech.name!r} can be used:\n{summarise(speech.problems)}")
-    if split == "all":
-        return speech
-    if split is not None and split not in speech.splits:
-        raise CorpusError(
-            f"the corpus {speech.name!r} has no split {split!r}; --split takes {', '.join(speech.splits)} or all"
-        )
-    return speech.split(split or ("test" if "test" in speech.splits else speech.splits[0]))

@@ -10,11 +10,12 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-__all__ = ["showing_progress"]
+__all__ = ["Show", "showing_progress"]
 
 LINE_EVERY_SECONDS = 20.0
 
 Show = Callable[[str, int, int | None], None]
+"""Called with what is being done, how much is done, and how much there is."""
 
 
 @contextmanager

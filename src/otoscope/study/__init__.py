@@ -9,6 +9,7 @@ from otoscope.study.pipeline import run_study
 from otoscope.study.plan import Plan, plan_study
 from otoscope.study.recognisers import train_recognisers
 from otoscope.study.results import Results
+from otoscope.study.series import measure_series
 from otoscope.study.transcribing import Transcribed, transcribe
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "host",
     "match_layers",
     "measure",
+    "measure_series",
     "plan_measure",
     "plan_study",
     "run_study",

@@ -24,7 +24,21 @@ from otoscope.study.folder import read_json, write_json
 from otoscope.study.needs import SAMPLES, intervals_of, needs_of, on_grid, sources_of, without_roles
 from otoscope.study.rows import Comparison, Refusal
 
-__all__ = ["Checkpoint", "Measured", "Unit", "plan_units", "probe_batches", "read_unit", "run_unit"]
+__all__ = [
+    "BATCH_FRAMES",
+    "REVISION",
+    "Checkpoint",
+    "Measured",
+    "Unit",
+    "compare",
+    "is_done",
+    "looked_at",
+    "plan_units",
+    "probe_batches",
+    "read_unit",
+    "run_unit",
+    "wanted_of",
+]
 
 REVISION = 4
 """Raised whenever a change of the code changes a number that a unit gives: units of another revision are done anew."""
@@ -105,13 +119,13 @@ def run_unit(
     """
     path = folder / f"{unit.name}.json"
     key = _key(unit, store_path, probe, clusters)
-    if _is_done(path, key):
+    if is_done(path, key):
         return
     store = FeatureStore(store_path)
-    recognisers = {role: ReferenceRecogniser.load(c.path) for role, c in _looked_at(unit).items()}
+    recognisers = {role: ReferenceRecogniser.load(c.path) for role, c in looked_at(unit).items()}
     layers = {role: recogniser.layers() for role, recogniser in recognisers.items()}
     grid = common_grid([layer for own in layers.values() for layer in own])
-    wanted = list(_wanted(unit, layers))
+    wanted = list(wanted_of(unit, layers))
     pairs = [(x, y) for _, x, y in wanted]
     frames = {u: store.frames(u) for u in probe}
     seconds = {u: n * FRAME_SHIFT_SECONDS for u, n in frames.items()}
@@ -129,7 +143,7 @@ def run_unit(
         raise StudyError(f"{unit.name} saw {gathered.utterances} utterances of a probe set of {len(probe)}")
     sources = sources_of(gathered)
     ends = intervals_of(gathered, unit.measures, pairs)
-    comparisons, refusals, no_intervals = _measure(unit, sources, wanted, ends)
+    comparisons, refusals, no_intervals = compare(unit, sources, wanted, ends)
     samples = sources.get("samples")
     write_json(
         path,
@@ -185,12 +199,12 @@ def _by_role(unit: Unit) -> dict[str, Checkpoint]:
     return {_role(i, unit): c for i, c in enumerate(unit.checkpoints)}
 
 
-def _looked_at(unit: Unit) -> dict[str, Checkpoint]:
+def looked_at(unit: Unit) -> dict[str, Checkpoint]:
     """Each distinct checkpoint, by the role under which it is looked at."""
     return {role: _by_role(unit)[role] for role in dict.fromkeys(_stand_ins(unit).values())}
 
 
-def _is_done(path: Path, key: str) -> bool:
+def is_done(path: Path, key: str) -> bool:
     """Whether the unit's file is there, whole, and from the same input."""
     try:
         return bool(read_json(path)["key"] == key)
@@ -220,7 +234,7 @@ Wanted = tuple[str, str, str]
 """A kind of comparison and the names of two views."""
 
 
-def _wanted(unit: Unit, layers: Mapping[str, Sequence[Layer]]) -> Iterable[Wanted]:
+def wanted_of(unit: Unit, layers: Mapping[str, Sequence[Layer]]) -> Iterable[Wanted]:
     """The comparisons of a unit, both orders of a pair among them, since not every measure is symmetric."""
     names = {role: [view_name(at, layer.name) for layer in layers[at]] for role, at in _stand_ins(unit).items()}
     if unit.kind == "checkpoint":
@@ -234,7 +248,7 @@ def _wanted(unit: Unit, layers: Mapping[str, Sequence[Layer]]) -> Iterable[Wante
         yield from (("across", x, y) for x, y in itertools.product(names["x"], names["y"]))
 
 
-def _measure(
+def compare(
     unit: Unit,
     sources: Mapping[str, Moments | Samples],
     wanted: Sequence[Wanted],

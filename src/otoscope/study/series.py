@@ -41,13 +41,13 @@ from otoscope.study.measuring import (
     REVISION,
     Checkpoint,
     Unit,
-    _is_done,
-    _looked_at,
-    _measure,
-    _wanted,
+    compare,
+    is_done,
+    looked_at,
     plan_units,
     probe_batches,
     read_unit,
+    wanted_of,
 )
 from otoscope.study.needs import LEVEL, SAMPLES, intervals_of, needs_of, on_grid, sources_of
 from otoscope.study.preparation import Progress
@@ -189,13 +189,13 @@ def _run(
     clusters = None if unit.kind == "shuffled" else clusters
     path = folder / f"{unit.name}.json"
     key = _key(unit, held, speech, clusters)
-    if _is_done(path, key):
+    if is_done(path, key):
         return
-    roles = {role: checkpoint.step for role, checkpoint in _looked_at(unit).items()}
+    roles = {role: checkpoint.step for role, checkpoint in looked_at(unit).items()}
     models = held.get(set(roles.values()))
     recognisers = {role: models[step].recogniser for role, step in roles.items()}
     layers = {role: models[step].layers for role, step in roles.items()}
-    wanted = list(_wanted(unit, layers))
+    wanted = list(wanted_of(unit, layers))
     pairs = [(x, y) for _, x, y in wanted]
     every = [layer for own in layers.values() for layer in own]
     over_tokens = any(layer.over == "tokens" for layer in every)
@@ -216,7 +216,7 @@ def _run(
         **needs,
     )
     sources, ends = sources_of(gathered), intervals_of(gathered, unit.measures, pairs)
-    comparisons, refusals, no_intervals = _measure(unit, sources, wanted, ends)
+    comparisons, refusals, no_intervals = compare(unit, sources, wanted, ends)
     kept = sources.get("samples")
     now: Held = models[unit.checkpoints[0].step]
     write_json(

@@ -32,8 +32,8 @@ class Network(nn.Module, ABC):
 
     An architecture adds `subsample`, `blocks` and `norm` as children of its own and says in `encode` how they follow
     one another, calling `on_the_way` after each block. They are the network's own children, and not those of an
-    encoder within it, so that layers are addressed as `blocks.0`; what a decoder holds is `decoder.blocks.0`. `width` is
-    that of the hidden frames.
+    encoder within it, so that layers are addressed as `blocks.0`; what a decoder holds is `decoder.blocks.0`. `width`
+    is that of the hidden frames.
     """
 
     norm: nn.Module
