@@ -6,6 +6,7 @@ import importlib.metadata
 import json
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,11 @@ ROOT = Path(__file__).resolve().parents[2]
 LIBRARIES = ("transformers", "onnxruntime", "scikit-learn", "whisper-normalizer")
 
 Record = dict[str, Any]
+
+
+def paragraph(text: str) -> list[str]:
+    """Text in lines of 120 characters."""
+    return textwrap.wrap(" ".join(text.split()), 120, break_on_hyphens=False, break_long_words=False)
 
 
 class Records:

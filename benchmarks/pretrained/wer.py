@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import jiwer
 from benchmarks.pretrained.models import IPA, MODELS, SAME, corpus
-from benchmarks.pretrained.records import Record, Records
+from benchmarks.pretrained.records import Record, Records, paragraph
 
 from otoscope.capture import Speech, Transcribes
 from otoscope.corpora import Corpus, Utterance, read_audio
@@ -77,8 +77,7 @@ def spoken(utterance: Utterance) -> list[str]:
 def write(records: Records) -> None:
     found = records.of("wer", list(MODELS))
     lines = [
-        "The whole test split of librispeech-mini (3 speakers, 25 minutes) unless fewer utterances are given. Greedy",
-        "decoding.",
+        "The test split of librispeech-mini (114 utterances of 3 speakers, 25 minutes) or some of it. Greedy decoding.",
         "",
         "| recogniser | weights from | utterances | words | WER | CER | at most 6 % |",
         "|---|---|---|---|---|---|---|",
@@ -98,8 +97,10 @@ def write(records: Records) -> None:
             lines += [
                 "## Another language",
                 "",
-                f"{MODELS[model].what} ({MODELS[model].package}) knows the phones of Japanese only, so there is no "
-                "error rate to state. One utterance:",
+                *paragraph(
+                    f"{MODELS[model].what} ({MODELS[model].package}) knows the phones of Japanese only, so there is no "
+                    "error rate to state. One utterance:"
+                ),
                 "",
                 f"- said: {record['text']}",
                 f"- heard: {record['heard']}",
@@ -114,6 +115,12 @@ ERRORS = ("substitutions", "deletions", "insertions")
 def phone_lines(model: str, record: Record) -> list[str]:
     shares = " | ".join(f"{record[kind] / record['phones']:.1%}" for kind in ERRORS)
     same = ", ".join(f"{a} counts as {b}" for a, b in SAME.items())
+    text = f"""
+    Against the phones of the corpus's forced alignments, which are dictionary pronunciations and not what a listener
+    wrote down: vowels that speakers reduce count as errors. The alignments' 39 ARPABET phones are mapped one to one to
+    IPA, silences left out. Of hama's symbols {same} (AH is ʌ and ə in one). Word boundaries are left out. No other
+    phones are merged.
+    """
     return [
         "## Phones",
         "",
@@ -122,9 +129,6 @@ def phone_lines(model: str, record: Record) -> list[str]:
         f"| {MODELS[model].what} | {MODELS[model].package} | {record['utterances']} | {record['phones']} | "
         f"{record['per']:.1%} | {shares} |",
         "",
-        "Against the phones of the corpus's forced alignments, which are dictionary pronunciations and not what a",
-        "listener wrote down: vowels that speakers reduce count as errors. The alignments' 39 ARPABET phones are",
-        f"mapped one to one to IPA, silences left out. Of hama's symbols {same} (AH is ʌ and ə in one). Word",
-        "boundaries are left out. No other phones are merged.",
+        *paragraph(text),
         "",
     ]
