@@ -4,6 +4,7 @@ Train reference recognisers or take a trained one, capture every layer, measure 
 read it in a report. The names here are the public interface; the rest may move.
 """
 
+from otoscope.adapters.plain import PlainRecogniser
 from otoscope.adapters.series import series
 from otoscope.asr import ReferenceRecogniser
 from otoscope.capture import Batch, Fed, Layer, Recogniser, Speech, TorchRecogniser, capture, reduce, select
@@ -80,6 +81,7 @@ __all__ = [
     "MeasureError",
     "Moments",
     "OtoscopeError",
+    "PlainRecogniser",
     "Polynomial",
     "Recogniser",
     "ReferenceRecogniser",
