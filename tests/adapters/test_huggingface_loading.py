@@ -161,6 +161,12 @@ def test_a_folder_without_a_feature_extractor_is_refused(whisper):
         load_huggingface(whisper)
 
 
+def test_a_damaged_tokeniser_is_refused(whisper):
+    (whisper / "tokenizer.json").write_text("{")
+    with pytest.raises(CaptureError, match=r"whisper-small cannot be loaded as a speech model of transformers"):
+        load_huggingface(whisper)
+
+
 def test_a_configuration_of_an_unknown_kind_is_refused(whisper):
     config = json.loads((whisper / "config.json").read_text())
     (whisper / "config.json").write_text(json.dumps({**config, "model_type": "hearing-aid", "architectures": ["Aid"]}))
@@ -181,6 +187,28 @@ def test_code_that_comes_with_a_model_is_not_run(whisper, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_code_that_comes_with_a_model_is_run_where_it_is_trusted(tmp_path, monkeypatch):
+    from transformers import dynamic_module_utils
+
+    monkeypatch.setattr(dynamic_module_utils, "HF_MODULES_CACHE", str(tmp_path / "modules"))
+    monkeypatch.syspath_prepend(str(tmp_path / "modules"))
+    model, extractor, _ = SMALL["hubert"].build(tmp_path)
+    folder = tmp_path / "model"
+    model.save_pretrained(folder)
+    extractor.save_pretrained(folder)
+    config = json.loads((folder / "config.json").read_text())
+    named = {"AutoConfig": "aid.AidConfig", "AutoModel": "aid.AidModel"}
+    (folder / "config.json").write_text(json.dumps({**config, "model_type": "hearing-aid", "auto_map": named}))
+    (folder / "aid.py").write_text(
+        "from transformers import HubertConfig, HubertModel\n\n\n"
+        "class AidConfig(HubertConfig):\n    model_type = 'hearing-aid'\n\n\n"
+        "class AidModel(HubertModel):\n    config_class = AidConfig\n"
+    )
+    recogniser = load_huggingface(folder, trust_remote_code=True)
+    assert type(recogniser.module).__name__ == "AidModel"
+    assert [layer.name for layer in recogniser.layers()] == [f"encoder.layers.{i}" for i in range(3)]
+
+
 @pytest.mark.parametrize("offline", [False, True], ids=["unreachable", "offline mode"])
 def test_a_name_on_the_hub_without_a_network_is_one_clear_error(offline, monkeypatch):
     # A port that nothing listens on stands for the hub: connecting fails. The hub's library waits between its tries.
@@ -196,24 +224,42 @@ def test_a_name_on_the_hub_without_a_network_is_one_clear_error(offline, monkeyp
     assert "\n" not in str(e.value)
 
 
-def test_a_name_on_the_hub_is_pinned_to_the_commit_that_it_stood_for(whisper, monkeypatch, tmp_path):
-    """A hub cache as a download leaves it, used offline: the branch is resolved, everything comes from one commit."""
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+@pytest.fixture
+def downloaded(whisper, monkeypatch, tmp_path):
+    """A model in the hub's cache as a download leaves it, and no network: its branch, its commit, its files."""
     import huggingface_hub.constants as hub
 
-    commit = "0123456789abcdef0123456789abcdef01234567"
     cache = tmp_path / "hub" / "models--some--whisper"
-    shutil.copytree(whisper, cache / "snapshots" / commit)
+    shutil.copytree(whisper, cache / "snapshots" / COMMIT)
     (cache / "refs").mkdir()
-    (cache / "refs" / "main").write_text(commit)
+    (cache / "refs" / "main").write_text(COMMIT)
     monkeypatch.setattr(hub, "HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr(hub, "HF_HUB_OFFLINE", True)
+    return cache
+
+
+def test_a_name_on_the_hub_is_pinned_to_the_commit_that_it_stood_for(downloaded):
     recogniser = load_huggingface("some/whisper")
-    assert recogniser.source == f"some/whisper@{commit}"
-    assert recogniser.name == "some/whisper"
-    # Another commit of the same name on the disk stays untouched by what the first one says.
-    assert load_huggingface("some/whisper", revision=commit).source == f"some/whisper@{commit}"
+    assert (recogniser.name, recogniser.source) == ("some/whisper", f"some/whisper@{COMMIT}")
+    assert recogniser.tokeniser is not None
+    assert load_huggingface("some/whisper", revision=COMMIT).source == f"some/whisper@{COMMIT}"
     with pytest.raises(CaptureError, match="some/whisper"):
         load_huggingface("some/whisper", revision="f" * 40)
+
+
+def test_a_pickle_on_the_hub_is_not_read(downloaded, tmp_path):
+    (downloaded / "snapshots" / COMMIT / "model.safetensors").unlink()
+    (downloaded / "snapshots" / COMMIT / "pytorch_model.bin").write_bytes(pickle.dumps(Dangerous(tmp_path / "run")))
+    absent = downloaded / ".no_exist" / COMMIT  # how the cache remembers what the hub has not
+    absent.mkdir(parents=True)
+    for file in ("model.safetensors", "model.safetensors.index.json"):
+        (absent / file).touch()
+    with pytest.raises(CaptureError, match=r"some/whisper has no safetensors weights, and pickles are not read: where"):
+        load_huggingface("some/whisper")
+    assert not (tmp_path / "run").exists()
 
 
 def test_without_transformers_the_message_says_what_to_install(monkeypatch, tmp_path):

@@ -22,6 +22,9 @@ INSTEAD = {
 NOT_IN_FILE = ("masked_spec_embed",)
 """Weights that a folder may lack: they are used in training only."""
 
+TOKENISERS = ("tokenizer_config.json", "tokenizer.json", "vocab.json")
+"""One of these lies where there is a tokeniser."""
+
 PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 
 
@@ -63,7 +66,7 @@ def load_huggingface(
             _refuse_pickles(Path(name))
         extractor = _got(name, lambda: _feature_extractor(transformers, name, shared))
         model = _model(kind, name, config, weights, shared)
-        tokeniser = _tokeniser(transformers, name, shared)
+        tokeniser = _got(name, lambda: _tokeniser(transformers, name, shared))
     return HuggingFaceRecogniser(
         model,
         feature_extractor=extractor,
@@ -170,10 +173,13 @@ def _feature_extractor(transformers: Any, name: str, shared: dict[str, Any]) -> 
 
 
 def _tokeniser(transformers: Any, name: str, shared: dict[str, Any]) -> Any:
-    try:
+    for file in TOKENISERS:
+        try:
+            transformers.utils.cached_file(name, file, revision=shared.get("revision"))
+        except OSError:
+            continue
         return transformers.AutoTokenizer.from_pretrained(name, **shared)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None  # base models have none: what needs one says so
+    return None  # base models have none: what needs one says so
 
 
 @contextmanager
@@ -206,24 +212,25 @@ def _got(name: str, read: Any) -> Any:
     except ImportError as error:
         raise CaptureError(f"{name} needs a package that is not installed: {_first_line(error)}") from error
     except (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError) as error:
-        raise CaptureError(_explained(name, error)) from error
+        raise _refusal(name, error) from error
 
 
-def _explained(name: str, error: Exception) -> str:
+def _refusal(name: str, error: Exception) -> CaptureError:
+    """What the library's error means, told by its words: it has one class for most of them."""
     said = str(error)
     if "trust_remote_code" in said:
-        return (
+        return CaptureError(
             f"{name} brings Python code of its own, which is not run unless you say so: read that code, and if you "
             "trust it, pass trust_remote_code=True (--trust-remote-code)"
         )
-    if "use_safetensors" in said or ("safetensors" in said and "does not appear" in said):
-        return f"{name} has no safetensors weights, and pickles are not read: {CONVERT}"
-    if "connect" in said or "offline" in said.lower() or "Max retries" in said or "resolve host" in said.lower():
-        return (
+    if "use_safetensors" in said:
+        return CaptureError(f"{name} has no safetensors weights, and pickles are not read: {CONVERT}")
+    if any(word in said.lower() for word in ("connect", "offline", "max retries", "resolve host")):
+        return CaptureError(
             f"{name} is no folder here and cannot be fetched: the Hugging Face hub is out of reach, and it is not "
             "among the models downloaded before. Download it where there is a network, and give the folder"
         )
-    return f"{name} cannot be loaded as a speech model of transformers: {_first_line(error)}"
+    return CaptureError(f"{name} cannot be loaded as a speech model of transformers: {_first_line(error)}")
 
 
 def _first_line(error: Exception) -> str:

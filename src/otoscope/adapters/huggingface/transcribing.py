@@ -33,12 +33,19 @@ def transcribed(recogniser: HuggingFaceRecogniser, speech: Sequence[Speech]) -> 
     if recogniser.teacher is not None and hasattr(recogniser.module, "generate"):
         return _by_decoder(recogniser, batch)
     outputs = recogniser.run(batch)
-    if not hasattr(outputs[0] if outputs else None, "logits"):
+    if any(_letters(output, recogniser) is None for output in outputs):
         raise CaptureError(
             f"{recogniser.name} has neither a decoder nor a CTC head and cannot write: load a model with a head, or "
             "compare layers only"
         )
     return _by_ctc(recogniser, batch, outputs)
+
+
+def _letters(output: Any, recogniser: HuggingFaceRecogniser) -> Tensor | None:
+    """What a CTC head put out, (batch, frames, tokens); None for heads that classify, and without a head."""
+    logits = getattr(output, "logits", None)
+    tokens = getattr(recogniser.module.config, "vocab_size", None)
+    return logits if isinstance(logits, Tensor) and logits.dim() == 3 and logits.shape[-1] == tokens else None
 
 
 def _by_decoder(recogniser: HuggingFaceRecogniser, batch: Batch) -> list[str]:
