@@ -337,6 +337,7 @@ class Small(nn.Module):
         return x
 
 
+@pytest.mark.filterwarnings("ignore:.*is deprecated:DeprecationWarning")  # the compiler's own, when it is imported
 @pytest.mark.parametrize("how", ["wrapped", "in place"])
 def test_compiled_modules_run_uncompiled_and_it_is_said_so(how):
     module = nn.Sequential(Small())
