@@ -14,7 +14,17 @@ from rich.console import Console
 from otoscope.cli import main, progress
 from otoscope.cli.app import app
 
-COMMANDS = ("study", "train", "measure", "report", "corpus", "layers", "show-versions")
+COMMANDS = (
+    "study",
+    "train",
+    "measure",
+    "layers",
+    "transcribe",
+    "series",
+    "report",
+    "corpus",
+    "show-versions",
+)
 
 
 @pytest.fixture
@@ -72,7 +82,9 @@ def test_the_version(run):
         (["study", "--corpus", "/nowhere", "--dry-run"], 1, "error: "),
         (["study", "--measures", "cosine", "--dry-run"], 1, "no such measure: cosine"),
         (["report", "/nowhere"], 1, "error: "),
-        (["layers", "/nowhere.safetensors"], 1, "cannot be read as a safetensors checkpoint"),
+        (["layers", "/nowhere.safetensors"], 1, "error: there is no model '/nowhere.safetensors'"),
+        (["series", "/nowhere"], 1, "error: there is no series of checkpoints at /nowhere"),
+        (["transcribe", "nothing"], 1, "error: there is no model 'nothing': expected a checkpoint or a graph"),
         (["corpus", "fetch", "switchboard"], 1, "switchboard"),
         (["corpus", "check", "/nowhere"], 1, "/nowhere"),
     ],
@@ -191,9 +203,9 @@ def test_train_scores_and_tells_where_the_checkpoint_is(run, an4_subset, tmp_pat
     assert 0 < scores["test_wer"] <= 2
     code, out, _ = run("layers", scores["checkpoint"], "--json")
     layers = json.loads(out)
-    assert layers["architecture"] == "lstm"
-    assert [row["name"] for row in layers["layers"]] == ["subsample", "blocks.0", "blocks.1", "blocks.2"]
-    assert {row["stride"] for row in layers["layers"]} == {0.04}
+    assert layers["kind"] == "Lstm"
+    assert layers["default"] == ["subsample", "blocks.0", "blocks.1", "blocks.2"]
+    assert {row["layer"]["stride"] for row in layers["rows"] if row["name"] in layers["default"]} == {0.04}
 
 
 def test_what_was_skipped_is_said_and_counted(run, an4_subset, tmp_path):
@@ -287,6 +299,11 @@ def test_measure_two_checkpoints_by_several_measures(run, checkpoint, finished_s
     assert code == 0, err
     found = json.loads(out)
     assert found["layer_x"] == found["layer_y"] == ["blocks.0", "blocks.1"]
+    matched = found["matches"]["cka"]
+    assert set(matched["best"]) == set(matched["path"]) == {"blocks.0", "blocks.1"}
+    assert matched["path_mean"] <= matched["best_mean"]
+    code, out, _ = run(*arguments, "--layers", "blocks.*")
+    assert f"best match by cka: mean {matched['best_mean']:.3f}" in out
     assert set(found["measures"]) == {"cka", "svcca"}
     assert all(-1 <= v <= 1 for row in found["measures"]["svcca"]["value"] for v in row)
     code, _, err = run("measure", checkpoint, "--corpus", an4_subset, "--layers", "encoder.*")
@@ -395,3 +412,28 @@ def test_the_report_is_written_anew(run, finished_study, tmp_path):
     code, out, err = run("report", folder)
     assert code == 0, err
     assert out.strip() == str(folder / "report.html")
+
+
+def test_transcribe_writes_what_is_heard_and_scores_it(run, checkpoint, an4_subset):
+    arguments = ["transcribe", checkpoint, "--corpus", an4_subset, "--split", "test", "--utterances", "4"]
+    code, out, err = run(*arguments)
+    assert code == 0, err
+    assert len(out.splitlines()) == 5
+    assert out.splitlines()[-1].startswith("WER ")
+    found = json.loads(run(*arguments, "--json")[1])
+    assert len(found["transcripts"]) == 4
+    assert f"WER {found['wer']:.1%}" in out
+    assert found["normaliser"].startswith("whisper-normalizer ")
+
+
+def test_series_compares_the_checkpoints_of_a_run(run, finished_study, an4_subset, tmp_path):
+    place = finished_study / "recognisers/lstm/seed0"
+    arguments = ["series", place, "--corpus", an4_subset, "--utterances", "6", "--out", tmp_path / "series"]
+    code, out, err = run(*arguments)
+    assert code == 0, err
+    assert "cka of each layer with its final state, by step" in out
+    assert (tmp_path / "series" / "results.nc").is_file()
+    found = json.loads(run(*arguments, "--json")[1])
+    final = found["curves"]["cka"]["to_final"]
+    assert final["columns"] == found["steps"]
+    assert [row[-1] for row in final["data"]] == pytest.approx([1] * len(final["index"]))

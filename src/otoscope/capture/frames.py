@@ -98,9 +98,8 @@ def to_grid(
     if min(lengths) == 0:
         name = next(name for name, (_, own) in pooled.items() if 0 in own)
         raise CaptureError(
-            f"an utterance is too short for a frame of {name}"
-            + (f", which takes {1000 * window:g} ms of speech" if window else "")
-            + ": leave the shortest utterances out"
+            f"an utterance is too short for a frame of {name}, and some layers take {1000 * window:g} ms of speech for "
+            "one: leave the shortest utterances out"
         )
     views = {
         name: torch.cat([part[:n] for part, n in zip(torch.split(x, list(own)), lengths, strict=True)])

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
+from otoscope.capture.unfused import unfused
 from otoscope.errors import CaptureError
 
 __all__ = ["Captured", "capture", "select"]
@@ -82,6 +82,8 @@ def _tensor(name: str, output: Any) -> Tensor:
         return pad_packed_sequence(output, batch_first=True)[0]
     if isinstance(output, tuple | list) and output:
         return _tensor(name, output[0])  # such as nn.LSTM's (output, state): the output comes first
+    if isinstance(output, Mapping) and "last_hidden_state" in output:
+        return _tensor(name, output["last_hidden_state"])  # encoders and decoders of transformers
     if not isinstance(output, Tensor):
         raise CaptureError(f"layer {name} put out {type(output).__name__}, expected a tensor or a tuple with one first")
     if output.is_nested:
@@ -93,9 +95,11 @@ def _tensor(name: str, output: Any) -> Tensor:
 def capture(module: nn.Module, layers: Sequence[str]) -> Iterator[Captured]:
     """Watches the named layers (names or globs, see `select`) while the block runs; hooks are gone afterwards.
 
-    Inside, PyTorch's fused Transformer path is off: it skips submodules and hands out nested tensors.
+    Inside, PyTorch's fused Transformer path is off, which skips submodules and hands out nested tensors, and what is
+    compiled runs uncompiled: hooks would not fire.
     Raises CaptureError for a name that matches nothing.
 
+    >>> import torch
     >>> model = nn.Sequential(nn.Linear(3, 4), nn.ReLU())
     >>> with capture(model, ["0"]) as captured:
     ...     _ = model(torch.zeros(1, 2, 3))
@@ -105,17 +109,15 @@ def capture(module: nn.Module, layers: Sequence[str]) -> Iterator[Captured]:
     names = select(module, layers)
     captured = Captured(names)
     handles = []
-    fast = torch.backends.mha.get_fastpath_enabled()
-    try:
-        torch.backends.mha.set_fastpath_enabled(False)
-        for name in names:
+    with unfused(module):
+        try:
+            for name in names:
 
-            def hook(_module: nn.Module, _inputs: Any, output: Any, name: str = name) -> None:
-                captured.record(name, output)
+                def hook(_module: nn.Module, _inputs: Any, output: Any, name: str = name) -> None:
+                    captured.record(name, output)
 
-            handles.append(module.get_submodule(name).register_forward_hook(hook))
-        yield captured
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fast)
-        for handle in handles:
-            handle.remove()
+                handles.append(module.get_submodule(name).register_forward_hook(hook))
+            yield captured
+        finally:
+            for handle in handles:
+                handle.remove()

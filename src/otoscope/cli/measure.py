@@ -107,7 +107,14 @@ def layers(
     """Show what can be captured of a recogniser, found out by running it on one utterance."""
     recogniser = load_recogniser(model, revision=revision, trust_remote_code=trust_remote_code)
     found = discover(recogniser, one_of(load(corpus, format=format)), patterns=layers)
-    print(json.dumps(found.to_dict(), indent=1) if json_ else found.as_tree(verbose=verbose))
+    source = str(getattr(recogniser, "source", model))
+    if json_:
+        print(json.dumps({"model": source, **found.to_dict()}, indent=1))
+        return
+    print(f"{source}: {found.kind}, {found.parameters} weights, seen on {found.seconds:.1f} s of speech")
+    print(found.as_tree(verbose=verbose))
+    for warning in found.warnings:
+        print(f"warning: {warning}")
 
 
 def transcribe(

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated
 
+import xarray as xr
 from cyclopts import Parameter
 
 from otoscope.adapters.series import series as series_of
@@ -71,7 +72,7 @@ def series(
     curves = {name: {kind: results.curve(kind, run, name) for kind in ("to_final", "to_previous")} for name in measures}
     if json_:
         plain = {
-            name: {kind: json.loads(curve.to_json(orient="split")) for kind, curve in own.items()}
+            name: {kind: json.loads(curve.to_pandas().to_json(orient="split")) for kind, curve in own.items()}
             for name, own in curves.items()
         }
         about = {"name": found.name, "steps": found.steps, "told_by": found.told_by, "skipped": found.skipped}
@@ -80,4 +81,8 @@ def series(
     print(f"{found.name}: {len(found.steps)} checkpoints, steps told by {found.told_by}")
     for name, own in curves.items():
         for kind, said in (("to_final", "its final state"), ("to_previous", "the checkpoint before")):
-            print(f"\n{name} of each layer with {said}, by step\n{own[kind].round(3).to_string(na_rep='–')}")
+            print(f"\n{name} of each layer with {said}, by step\n{_table(own[kind])}")
+
+
+def _table(curve: xr.DataArray) -> str:
+    return str(curve.to_pandas().round(3).to_string(na_rep="–"))

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from otoscope.adapters.huggingface.faults import CONVERT, got, quiet
 from otoscope.adapters.huggingface.recogniser import HuggingFaceRecogniser
 from otoscope.adapters.huggingface.structure import AUDIO_INPUTS
 from otoscope.errors import CaptureError
@@ -57,16 +56,16 @@ def load_huggingface(
     transformers = _transformers()
     name, local = str(name_or_folder), Path(name_or_folder).is_dir()
     shared: dict[str, Any] = {"trust_remote_code": trust_remote_code}
-    with _quiet(transformers):
+    with quiet(transformers):
         if not local:
-            shared["revision"] = revision = _got(name, lambda: _commit(transformers, name, revision))
-        config = _got(name, lambda: transformers.AutoConfig.from_pretrained(name, **shared))
+            shared["revision"] = revision = got(name, lambda: _commit(transformers, name, revision))
+        config = got(name, lambda: transformers.AutoConfig.from_pretrained(name, **shared))
         kind = _class_of(transformers, config, name, trust_remote_code=trust_remote_code)
         if local and weights is None:
             _refuse_pickles(Path(name))
-        extractor = _got(name, lambda: _feature_extractor(transformers, name, shared))
+        extractor = got(name, lambda: _feature_extractor(transformers, name, shared))
         model = _model(kind, name, config, weights, shared)
-        tokeniser = _got(name, lambda: _tokeniser(transformers, name, shared))
+        tokeniser = got(name, lambda: _tokeniser(transformers, name, shared))
     return HuggingFaceRecogniser(
         model,
         feature_extractor=extractor,
@@ -115,10 +114,10 @@ def _model(kind: Any, name: str, config: Any, weights: Path | None, shared: dict
 
     settings: dict[str, Any] = {"config": config, "dtype": torch.float32, "output_loading_info": True}
     if weights is None:
-        model, info = _got(name, lambda: kind.from_pretrained(name, use_safetensors=True, **settings, **shared))
+        model, info = got(name, lambda: kind.from_pretrained(name, use_safetensors=True, **settings, **shared))
     else:
         state = _read(weights)
-        model, info = _got(str(weights), lambda: kind.from_pretrained(None, state_dict=state, **settings))
+        model, info = got(str(weights), lambda: kind.from_pretrained(None, state_dict=state, **settings))
     missing = sorted(key for key in info["missing_keys"] if not key.endswith(NOT_IN_FILE))
     if missing:
         raise CaptureError(
@@ -155,12 +154,6 @@ def _refuse_pickles(folder: Path) -> None:
         )
 
 
-CONVERT = (
-    "where you trust it, convert it: AutoModel.from_pretrained(folder).save_pretrained(folder), or for a model on the "
-    "hub the space huggingface.co/spaces/safetensors/convert"
-)
-
-
 def _feature_extractor(transformers: Any, name: str, shared: dict[str, Any]) -> Any:
     try:
         return transformers.AutoFeatureExtractor.from_pretrained(name, **shared)
@@ -180,58 +173,3 @@ def _tokeniser(transformers: Any, name: str, shared: dict[str, Any]) -> Any:
             continue
         return transformers.AutoTokenizer.from_pretrained(name, **shared)
     return None  # base models have none: what needs one says so
-
-
-@contextmanager
-def _quiet(transformers: Any) -> Iterator[None]:
-    """No progress bars and reports of the library's own: what is wrong becomes an error here."""
-    logs = transformers.utils.logging
-    level, bars = logs.get_verbosity(), logs.is_progress_bar_enabled()
-    try:
-        logs.set_verbosity_error()
-        logs.disable_progress_bar()
-        yield
-    finally:
-        logs.set_verbosity(level)
-        if bars:
-            logs.enable_progress_bar()
-
-
-def _got(name: str, read: Any) -> Any:
-    """What a call of the library gives, its errors as one of ours that says what to do."""
-    from safetensors import SafetensorError
-
-    try:
-        return read()
-    except CaptureError:
-        raise
-    except SafetensorError as error:
-        raise CaptureError(
-            f"the weights of {name} cannot be read as safetensors: {error}. Download or copy the file again"
-        ) from error
-    except ImportError as error:
-        raise CaptureError(f"{name} needs a package that is not installed: {_first_line(error)}") from error
-    except (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError) as error:
-        raise _refusal(name, error) from error
-
-
-def _refusal(name: str, error: Exception) -> CaptureError:
-    """What the library's error means, told by its words: it has one class for most of them."""
-    said = str(error)
-    if "trust_remote_code" in said:
-        return CaptureError(
-            f"{name} brings Python code of its own, which is not run unless you say so: read that code, and if you "
-            "trust it, pass trust_remote_code=True (--trust-remote-code)"
-        )
-    if "use_safetensors" in said:
-        return CaptureError(f"{name} has no safetensors weights, and pickles are not read: {CONVERT}")
-    if any(word in said.lower() for word in ("connect", "offline", "max retries", "resolve host")):
-        return CaptureError(
-            f"{name} is no folder here and cannot be fetched: the Hugging Face hub is out of reach, and it is not "
-            "among the models downloaded before. Download it where there is a network, and give the folder"
-        )
-    return CaptureError(f"{name} cannot be loaded as a speech model of transformers: {_first_line(error)}")
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

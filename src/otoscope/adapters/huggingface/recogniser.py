@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from otoscope.adapters.huggingface.passes import Pass, stacked, to_model
 from otoscope.adapters.huggingface.structure import Structure, structure_of
 from otoscope.adapters.huggingface.teacher import Teacher, teacher_of
 from otoscope.adapters.huggingface.transcribing import transcribed
@@ -19,9 +20,6 @@ from otoscope.capture.discovery import infer_layers
 from otoscope.errors import CaptureError
 
 __all__ = ["HuggingFaceRecogniser"]
-
-Pass = Mapping[str, Tensor]
-"""The arguments of one forward pass, by name."""
 
 
 class HuggingFaceRecogniser(TorchRecogniser):
@@ -167,7 +165,7 @@ class HuggingFaceRecogniser(TorchRecogniser):
             for arguments in batch.inputs:
                 self._forward(arguments, whole=whole)
                 parts.append(captured.take())
-        return {name: _stacked([part[name] for part in parts]) for name in parts[0]} if parts else {}
+        return {name: stacked([part[name] for part in parts]) for name in parts[0]} if parts else {}
 
     def _in_encoder(self, name: str) -> bool:
         return f"{name}.".startswith(f"{self.structure.encoder}." if self.structure.encoder else "")
@@ -182,12 +180,9 @@ class HuggingFaceRecogniser(TorchRecogniser):
 
     @torch.inference_mode()
     def _forward(self, arguments: Pass, *, whole: bool) -> Any:
-        here = next(self.module.parameters())
-        moved = {
-            key: value.to(here.device, here.dtype if value.is_floating_point() else None)
-            for key, value in arguments.items()
-            if whole or key != "decoder_input_ids"
-        }
+        moved = to_model(arguments, self.module)
+        if not whole:
+            moved.pop("decoder_input_ids", None)
         with warnings.catch_warnings():
             # WavLM's own way of calling torch, nothing that a caller could change.
             warnings.filterwarnings("ignore", message="Support for mismatched key_padding_mask")
@@ -225,19 +220,6 @@ class HuggingFaceRecogniser(TorchRecogniser):
         front = self.structure.front
         found = infer_layers(self, [*names, front] if front and front not in names else names)
         return [self.structure.as_known(layer) for layer in found if layer.name in names]
-
-
-def _stacked(parts: Sequence[Tensor]) -> Tensor:
-    """Outputs of several passes as one, each padded with zeros to the longest."""
-    if len(parts) == 1:
-        return parts[0]
-    shape = [max(sizes) for sizes in zip(*(part.shape for part in parts), strict=True)]
-    whole = parts[0].new_zeros([sum(part.shape[0] for part in parts), *shape[1:]])
-    row = 0
-    for part in parts:
-        whole[(slice(row, row + part.shape[0]), *(slice(n) for n in part.shape[1:]))] = part
-        row += part.shape[0]
-    return whole
 
 
 def _wrapped(tokeniser: Any) -> Any:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from otoscope.adapters.huggingface.passes import to_model
 from otoscope.capture import SAMPLE_RATE_HZ, Batch, Speech
 from otoscope.errors import CaptureError
 
@@ -60,12 +61,8 @@ def _by_decoder(recogniser: HuggingFaceRecogniser, batch: Batch) -> list[str]:
         rows = len(arguments["decoder_input_ids"])
         seconds = max(next(lengths) for _ in range(rows)) / SAMPLE_RATE_HZ
         room = math.inf if teacher.most is None else teacher.most - len(teacher.prompt)
-        here = next(module.parameters())
-        own = {
-            key: value.to(here.device, here.dtype if value.is_floating_point() else None)
-            for key, value in arguments.items()
-        }
-        own["decoder_input_ids"] = torch.tensor([teacher.prompt] * rows, device=here.device)
+        own = to_model(arguments, module)
+        own["decoder_input_ids"] = torch.tensor([teacher.prompt] * rows, device=module.device)
         # The mixin's own: those of Whisper and SeamlessM4T put other prompts before what is asked for here, while
         # the prompt is to be that of teacher forcing.
         ids: Any = GenerationMixin.generate(
