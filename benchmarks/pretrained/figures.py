@@ -15,21 +15,31 @@ from otoscope.report.matrices import fill_matrix, matrix_rows, matrix_spec
 from otoscope.report.specs import Spec, grid, to_spec
 from otoscope.report.theme import CATEGORIES, CURVE_HEIGHT, CURVE_WIDTH
 
-Values = Sequence[Sequence[float]]
+
+def short(names: Sequence[str]) -> list[str]:
+    """Names of layers without the modules that hold all of them.
+
+    >>> short(["model.encoder.conv2", "model.encoder.layers.0", "model.encoder.layers.1"])
+    ['conv2', 'layers.0', 'layers.1']
+    """
+    parts = [name.split(".") for name in names]
+    same = 0
+    while all(len(p) > same + 1 for p in parts) and len({p[same] for p in parts}) == 1:
+        same += 1
+    return [".".join(p[same:]) for p in parts]
 
 
 def heatmap(
     path: Path,
-    values: Mapping[str, Values],
-    rows: Sequence[str],
-    columns: Sequence[str],
+    one: Record,
     *,
     titles: tuple[str, str, str],
     mark_best: bool = False,
 ) -> None:
-    """A heatmap of value, null, low and high; `titles` are of the figure, the rows and the columns."""
+    """The heatmap of a comparison; `titles` are of the figure, the rows and the columns."""
+    rows, columns = short(one["rows"]), short(one["columns"])
     table = [
-        [[v if math.isfinite(v) else None for v in row] for row in values[kind]]
+        [[v if math.isfinite(v) else None for v in row] for row in one[kind]]
         for kind in ("value", "null", "low", "high")
     ]
     known = [v for row in table[0] for v in row if v is not None]

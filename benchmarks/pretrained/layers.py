@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import xarray as xr
-from benchmarks.pretrained.figures import heatmap
+from benchmarks.pretrained.figures import heatmap, short
 from benchmarks.pretrained.models import MODELS, corpus
 from benchmarks.pretrained.records import Record, Records, paragraph
+from benchmarks.pretrained.speech import frames_of, numbered
 
 from otoscope.corpora import Corpus
+from otoscope.measures import describe
 from otoscope.study import measure
 from otoscope.study.asked import spread
+
+FEW = 8
+"""Utterances that are enough to see one direction outweigh the others."""
 
 UTTERANCES = 42
 MEASURE = "cka"
@@ -26,6 +31,9 @@ def run(models: list[str], utterances: int | None, records: Records) -> list[str
                 decoder = part == "decoder"
                 found = measure(recogniser, corpus=speech, measures=[MEASURE], decoder=decoder, intervals=True)
                 record[part] = plain(found)
+            frames = frames_of(recogniser, spread(speech.utterances, min(FEW, len(speech))))
+            index = numbered(frames.speakers)
+            record["top_share"] = {n: describe(x, n, utterances=index).top_share for n, x in frames.views.items()}
         write(records)
     return []
 
@@ -50,11 +58,11 @@ def plain(found: xr.Dataset) -> Record:
 
 def matrix_lines(one: Record, *, corner: str = "") -> list[str]:
     """A table of value [low, high]."""
-    short = [name.rpartition("layers.")[2] if "layers." in name else name for name in one["columns"]]
-    lines = [f"| {corner} | {' | '.join(short)} |", "|---" * (1 + len(short)) + "|"]
-    for i, row in enumerate(one["rows"]):
+    rows, columns = short(one["rows"]), short(one["columns"])
+    lines = [f"| {corner} | {' | '.join(columns)} |", "|---" * (1 + len(columns)) + "|"]
+    for i, row in enumerate(rows):
         cells = [
-            f"{one['value'][i][j]:.2f} [{one['low'][i][j]:.2f}, {one['high'][i][j]:.2f}]" for j in range(len(short))
+            f"{one['value'][i][j]:.2f} [{one['low'][i][j]:.2f}, {one['high'][i][j]:.2f}]" for j in range(len(columns))
         ]
         lines.append(f"| {row} | {' | '.join(cells)} |")
     return lines
@@ -74,14 +82,21 @@ def write(records: Records) -> None:
     text = f"""
     `{MEASURE}` (the cross-utterance estimator) of every layer with every layer, value [95 % interval]. Utterances are
     spread over all speakers of librispeech-mini. The interval is a jackknife, freed of bias. Decoders hear the
-    reference text (teacher forcing), and their steps are tokens.
+    reference text (teacher forcing), and their steps are tokens. Layers are named below the module that holds them all.
+    Where one principal component has most of a layer's variance ("top share", of {FEW} utterances), CKA compares little
+    else than this one direction: such a layer is unlike all others by CKA, whatever the rest of it tells.
     """
     lines = paragraph(text)
     for model, record in found.items():
         for part in (part for part in ("encoder", "decoder") if part in record):
             one, figure = record[part], f"layers-{model}-{part}.svg"
             title = f"{model}, {part}, {MEASURE}"
-            heatmap(records.folder / figure, one, one["rows"], one["columns"], titles=(title, "layer", "layer"))
+            heatmap(records.folder / figure, one, titles=(title, "layer", "layer"))
             lines += ["", f"## {MODELS[model].what}: {part}", "", steps_of(one), "", f"![{title}]({figure})", ""]
             lines += matrix_lines(one)
+            if part == "encoder":
+                names = short(list(record["top_share"]))
+                lines += ["", f"| layer | {' | '.join(names)} |", "|---" * (1 + len(names)) + "|"]
+                shares = " | ".join(f"{v:.2f}" for v in record["top_share"].values())
+                lines += [f"| top share | {shares} |"]
     records.page("layers", "Layer by layer in pretrained recognisers", found, lines)

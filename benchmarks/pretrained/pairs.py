@@ -37,7 +37,7 @@ def write(records: Records) -> None:
     for part in ("encoder", "decoder"):
         one, figure = found[KEY][part], f"pairs-{part}.svg"
         titles = (f"{part}s, {MEASURE}", f"{ONE} layer", f"{OTHER} layer")
-        heatmap(records.folder / figure, one, one["rows"], one["columns"], titles=titles, mark_best=True)
+        heatmap(records.folder / figure, one, titles=titles, mark_best=True)
         lines += ["", f"## {part.capitalize()}s", "", steps_of(one), "", f"![{titles[0]}]({figure})", ""]
         lines += [*matrix_lines(one, corner=f"{ONE} \\ {OTHER}"), "", *matching_lines(one["matching"])]
     records.page("pairs", "Two pretrained recognisers compared", found, lines)

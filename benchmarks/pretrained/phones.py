@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
 
 import torch
 from benchmarks.pretrained.figures import curves
 from benchmarks.pretrained.models import MODELS, corpus
 from benchmarks.pretrained.records import Record, Records, paragraph
-from benchmarks.pretrained.speech import CLASSES, Frames, frames_of
+from benchmarks.pretrained.speech import CLASSES, Frames, frames_of, numbered
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
@@ -88,11 +87,6 @@ def standardised(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     mean, deviation = x.mean(0), x.std(0)
     deviation = torch.where(deviation > 0, deviation, 1.0)
     return (x - mean) / deviation, mean, deviation
-
-
-def numbered(names: Sequence[str]) -> Tensor:
-    numbers = {name: i for i, name in enumerate(sorted(set(names)))}
-    return torch.tensor([numbers[name] for name in names])
 
 
 def write(records: Records) -> None:

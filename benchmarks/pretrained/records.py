@@ -34,6 +34,7 @@ class Records:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._commit = _commit()  # of the code that was imported; others may commit while it runs
 
     @contextmanager
     def kept(self, section: str, model: str) -> Iterator[Record]:
@@ -46,7 +47,7 @@ class Records:
             "threads": torch.get_num_threads(),
             "versions": versions() | {name: importlib.metadata.version(name) for name in LIBRARIES},
             "date": time.strftime("%Y-%m-%d"),
-            "commit": _commit(),
+            "commit": self._commit,
             "command": " ".join(["python -m benchmarks.pretrained", *sys.argv[1:]]),
             "seconds": round(time.monotonic() - began[0], 1),
             "cpu_seconds": round(time.process_time() - began[1], 1),

@@ -60,6 +60,12 @@ def phones_at(seconds: Tensor, phones: Sequence[Interval]) -> Tensor:
     return found
 
 
+def numbered(names: Sequence[str]) -> Tensor:
+    """Each name as a number."""
+    numbers = {name: i for i, name in enumerate(sorted(set(names)))}
+    return torch.tensor([numbers[name] for name in names])
+
+
 def frames_of(recogniser: Recogniser, utterances: Sequence[Utterance], *, every: int = 1) -> Frames:
     """Every layer on these utterances, silence left out; of the frames that are left, one of `every`."""
     layers = list(recogniser.layers())
