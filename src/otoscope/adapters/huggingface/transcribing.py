@@ -61,7 +61,7 @@ def _by_decoder(recogniser: HuggingFaceRecogniser, batch: Batch) -> list[str]:
         rows = len(arguments["decoder_input_ids"])
         seconds = max(next(lengths) for _ in range(rows)) / SAMPLE_RATE_HZ
         room = math.inf if teacher.most is None else teacher.most - len(teacher.prompt)
-        own = to_model(arguments, module)
+        own: dict[str, Any] = to_model(arguments, module)
         own["decoder_input_ids"] = torch.tensor([teacher.prompt] * rows, device=module.device)
         # The mixin's own: those of Whisper and SeamlessM4T put other prompts before what is asked for here, while
         # the prompt is to be that of teacher forcing.
