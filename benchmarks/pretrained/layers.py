@@ -81,7 +81,7 @@ def write(records: Records) -> None:
     found = records.of("layers", list(MODELS))
     text = f"""
     `{MEASURE}` (the cross-utterance estimator) of every layer with every layer, value [95 % interval]. Utterances are
-    spread over all speakers of librispeech-mini. The interval is a jackknife, freed of bias. Decoders hear the
+    spread over the speakers of librispeech-mini. The interval is a jackknife, freed of bias. Decoders hear the
     reference text (teacher forcing), and their steps are tokens. Layers are named below the module that holds them all.
     Where one principal component has most of a layer's variance ("top share", of {FEW} utterances), CKA compares little
     else than this one direction: such a layer is unlike all others by CKA, whatever the rest of it tells.
