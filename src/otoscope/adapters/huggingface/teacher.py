@@ -17,12 +17,16 @@ WHISPER_MULTILINGUAL = 51_865
 """From this size of vocabulary on, a Whisper knows languages, as openai/whisper decides it."""
 
 
+PANGRAM = "the quick brown fox jumps over the lazy dog and packs five dozen jugs of water"
+
+
 @dataclass(frozen=True, slots=True)
 class Teacher:
     """Turns transcripts into what a decoder is fed.
 
     `prompt` are the token ids that a decoder starts from, `end` the id that it ends a transcript with, `most` the
-    positions that it has (None: no limit), `leading` what stands before a transcript's first word.
+    positions that it has (None: no limit), `leading` what stands before a transcript's first word. With `lowers`,
+    transcripts in capitals alone, as LibriSpeech's are, are fed in lower case, as the model would write them.
     """
 
     tokeniser: Any
@@ -30,6 +34,7 @@ class Teacher:
     end: int
     most: int | None = None
     leading: str = ""
+    lowers: bool = False
 
     def tokens(self, text: str) -> tuple[list[int], list[int]]:
         """The tokens of a transcript with its end, and the word that each is a part of.
@@ -37,6 +42,8 @@ class Teacher:
         Raises CaptureError where the decoder has too few positions for it.
         """
         text = " ".join(text.split())
+        if self.lowers and text.isupper():
+            text = text.lower()
         said = self.leading + text if text else ""
         tokens, words = words_of(self.tokeniser, said)
         if self.most is not None and len(self.prompt) + len(tokens) > self.most:
@@ -119,7 +126,14 @@ def teacher_of(module: Any, tokeniser: Any, decoder: Any, language: str) -> Teac
             "decoder_start_token_id and eos_token_id in its generation_config"
         )
     # Whisper's transcripts begin with a space, in training as in what it writes.
-    return Teacher(tokeniser, tuple(prompt), int(end), most, " " if kind == "whisper" else "")
+    leading = " " if kind == "whisper" else ""
+    return Teacher(tokeniser, tuple(prompt), int(end), most, leading, lowers=_writes_lower_case(tokeniser))
+
+
+def _writes_lower_case(tokeniser: Any) -> bool:
+    """Whether lower case takes a tokeniser fewer tokens than capitals: it was made for texts that are mostly that."""
+    low, high = (len(tokeniser(text, add_special_tokens=False)["input_ids"]) for text in (PANGRAM, PANGRAM.upper()))
+    return low < high
 
 
 def _first(value: Any, config: Any, *names: str) -> Any:
