@@ -2,11 +2,12 @@
 
     python -m benchmarks.pretrained [--models NAME …] [--only SECTION …] [--utterances N] [--out FOLDER]
 
-Sections: wer (error rates on the test split), layers (heatmaps with 95 % intervals), overhead (what capture costs),
-phones (what each layer tells of phones), pairs (layers of one model against another's). Weights come from packages of
-the Python Package Index (tests/weights.py), speech from $OTOSCOPE_CORPORA, else ../shared/corpora. About 40 minutes on
-one thread; each section writes its page after each model, so that a run which was stopped loses little, and a later
-one with --models and --only adds to the same pages. Exits with 1 where a result is not what it is meant to be.
+Sections: wer (error rates on the test split), overhead (what capture costs), phones (what each layer tells of phones),
+dominance (layers ruled by one direction or few frames), layers (heatmaps with 95 % intervals), pairs (layers of one
+model against another's). Weights come from packages of the Python Package Index (tests/weights.py), speech from
+$OTOSCOPE_CORPORA, else ../shared/corpora. About a quarter of an hour on one thread of a quiet machine; each section
+writes its page after each model, so that a run which was stopped loses little, and a later one with --models and --only
+adds to the same pages. Exits with 1 where a result is not what it is meant to be.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import torch
 from benchmarks.pretrained.models import MODELS, ROOT
 from benchmarks.pretrained.records import Records
 
-SECTIONS = ("wer", "overhead", "phones", "layers", "pairs")
+SECTIONS = ("wer", "overhead", "phones", "dominance", "layers", "pairs")
 
 
 def main() -> int:

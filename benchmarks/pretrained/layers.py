@@ -6,15 +6,10 @@ import xarray as xr
 from benchmarks.pretrained.figures import heatmap, short
 from benchmarks.pretrained.models import MODELS, corpus
 from benchmarks.pretrained.records import Record, Records, paragraph
-from benchmarks.pretrained.speech import frames_of, numbered
 
 from otoscope.corpora import Corpus
-from otoscope.measures import describe
 from otoscope.study import measure
 from otoscope.study.asked import spread
-
-FEW = 8
-"""Utterances that are enough to see one direction outweigh the others."""
 
 UTTERANCES = 42
 MEASURE = "cka"
@@ -31,9 +26,6 @@ def run(models: list[str], utterances: int | None, records: Records) -> list[str
                 decoder = part == "decoder"
                 found = measure(recogniser, corpus=speech, measures=[MEASURE], decoder=decoder, intervals=True)
                 record[part] = plain(found)
-            frames = frames_of(recogniser, spread(speech.utterances, min(FEW, len(speech))))
-            index = numbered(frames.speakers)
-            record["top_share"] = {n: describe(x, n, utterances=index).top_share for n, x in frames.views.items()}
         write(records)
     return []
 
@@ -83,8 +75,7 @@ def write(records: Records) -> None:
     `{MEASURE}` (the cross-utterance estimator) of every layer with every layer, value [95 % interval]. Utterances are
     spread over the speakers of librispeech-mini. The interval is a jackknife, freed of bias. Decoders hear the
     reference text (teacher forcing), and their steps are tokens. Layers are named below the module that holds them all.
-    Where one principal component has most of a layer's variance ("top share", of {FEW} utterances), CKA compares little
-    else than this one direction: such a layer is unlike all others by CKA, whatever the rest of it tells.
+    A layer that is like no other may be ruled by one direction or by few frames: [dominance.md](dominance.md).
     """
     lines = paragraph(text)
     for model, record in found.items():
@@ -94,9 +85,4 @@ def write(records: Records) -> None:
             heatmap(records.folder / figure, one, titles=(title, "layer", "layer"))
             lines += ["", f"## {MODELS[model].what}: {part}", "", steps_of(one), "", f"![{title}]({figure})", ""]
             lines += matrix_lines(one)
-            if part == "encoder":
-                names = short(list(record["top_share"]))
-                lines += ["", f"| layer | {' | '.join(names)} |", "|---" * (1 + len(names)) + "|"]
-                shares = " | ".join(f"{v:.2f}" for v in record["top_share"].values())
-                lines += [f"| top share | {shares} |"]
     records.page("layers", "Layer by layer in pretrained recognisers", found, lines)

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from benchmarks.pretrained.figures import heatmap
 from benchmarks.pretrained.layers import MEASURE, heard_of, matrix_lines, plain, steps_of
 from benchmarks.pretrained.models import MODELS
-from benchmarks.pretrained.records import Record, Records
+from benchmarks.pretrained.records import Record, Records, paragraph
 
 from otoscope.study import match_layers, measure
 
@@ -29,11 +29,13 @@ def run(_models: list[str], utterances: int | None, records: Records) -> list[st
 
 def write(records: Records) -> None:
     found = records.of("pairs", [KEY])
-    lines = [
-        f"{MODELS[ONE].what} (rows) against {MODELS[OTHER].what} (columns), which differ in frame rate, width and",
-        f"alphabet: `{MEASURE}`, value [95 % interval]. Encoders are compared on the coarser of the two frame rates,",
-        "decoders, whose tokens differ, word by word (the mean over a word's tokens), both fed the reference text.",
-    ]
+    text = f"""
+    {MODELS[ONE].what} (rows) against {MODELS[OTHER].what} (columns), which differ in frame rate, width and alphabet:
+    `{MEASURE}`, value [95 % interval]. Encoders are compared on the coarser of the two frame rates, decoders, whose
+    tokens differ, word by word (the mean over a word's tokens), both fed the reference text. Dots in the figures are
+    best matches.
+    """
+    lines = paragraph(text)
     for part in ("encoder", "decoder"):
         one, figure = found[KEY][part], f"pairs-{part}.svg"
         titles = (f"{part}s, {MEASURE}", f"{ONE} layer", f"{OTHER} layer")
