@@ -1,14 +1,12 @@
-"""From outputs to frames × units: padding, layouts, grids; and similarities that padding and batching cannot change."""
+"""From outputs to frames × units: padding and layouts; similarities that padding and batching cannot change."""
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from otoscope import CaptureError, Layer, ReferenceRecogniser, similarity
 from otoscope.asr import PRESETS, CharacterTokens, pad
-from otoscope.capture import common_grid, pool, reduce, to_frames, to_grid, views_of
+from otoscope.capture import reduce, to_frames, views_of
 from otoscope.capture.streaming import shuffle_utterances
 
 
@@ -44,50 +42,6 @@ def test_an_output_of_another_shape_is_refused(shape, said):
         to_frames(torch.zeros(shape), layer(), torch.tensor([10, 5]), 0.01)
     with pytest.raises(CaptureError, match="expected \\(batch, frames, units\\)"):
         to_frames(torch.zeros(shape[:2]), layer(), torch.tensor([10, 5]), 0.01)
-
-
-@given(st.lists(st.integers(1, 30), min_size=1, max_size=5), st.integers(1, 5))
-def test_pooling_averages_inside_each_utterance(lengths, ratio):
-    x = torch.randn(sum(lengths), 2, dtype=torch.float64)
-    pooled, counts = pool(x, lengths, stride=0.01, grid=0.01 * ratio)
-    expected = []
-    for utterance in x.split(lengths):
-        expected += [utterance[i : i + ratio].mean(0) for i in range(0, len(utterance), ratio)]
-    assert counts == [-(-n // ratio) for n in lengths]
-    torch.testing.assert_close(pooled, torch.stack(expected))
-
-
-@settings(max_examples=30)
-@given(st.integers(1, 200), st.sampled_from([(0.02, 0.03), (0.0125, 0.04), (0.03, 0.04)]))
-def test_pooling_to_a_grid_that_does_not_divide_keeps_the_mean(n, steps):
-    x = torch.randn(n, 2, dtype=torch.float64)
-    pooled, (count,) = pool(x, [n], stride=steps[0], grid=steps[1])
-    assert abs(count - n * steps[0] / steps[1]) <= 1
-    cell = torch.floor(torch.arange(n, dtype=torch.float64) * steps[0] / steps[1] + 1e-9).long()
-    weights = torch.bincount(cell).double()
-    torch.testing.assert_close((pooled * weights[:, None]).sum(0), x.sum(0))
-
-
-def test_frames_are_never_interpolated():
-    with pytest.raises(CaptureError, match="finer than a layer's stride"):
-        pool(torch.zeros(4, 1), [4], stride=0.04, grid=0.02)
-
-
-def test_layers_of_different_stride_meet_on_the_coarsest():
-    layers = [layer(stride=0.02), layer(stride=0.04)]
-    assert common_grid(layers) == 0.04
-    fine, coarse = torch.randn(9, 3), torch.randn(5, 2)
-    views, lengths = to_grid(
-        {"fine": (fine, [6, 3]), "coarse": (coarse, [3, 2])}, {"fine": 0.02, "coarse": 0.04}, grid=0.04
-    )
-    assert lengths == [3, 2]
-    assert torch.equal(views["coarse"], coarse)
-    torch.testing.assert_close(views["fine"][3:], torch.stack([fine[6:8].mean(0), fine[8]]))
-
-
-def test_layers_that_disagree_about_the_duration_are_refused():
-    with pytest.raises(CaptureError, match="layers disagree about the length"):
-        to_grid({"a": (torch.zeros(9, 1), [9]), "b": (torch.zeros(4, 1), [4])}, {"a": 0.02, "b": 0.02}, grid=0.02)
 
 
 @pytest.fixture(params=["cnn", "lstm", "transformer"])

@@ -1,7 +1,8 @@
 """From a running recogniser to per-layer frames: hooks, frame grids, padding, and reduction while streaming."""
 
-from otoscope.capture.frames import common_grid, pool, to_frames, to_grid
+from otoscope.capture.frames import to_frames
 from otoscope.capture.gathering import Clusters, Gathered, gather, spread_evenly
+from otoscope.capture.grid import common_grid, to_grid
 from otoscope.capture.hooks import Captured, capture, select
 from otoscope.capture.recogniser import TorchRecogniser
 from otoscope.capture.streaming import INPUT, SHUFFLED, reduce, view_name, views_of
@@ -42,7 +43,6 @@ __all__ = [
     "capture",
     "common_grid",
     "gather",
-    "pool",
     "reduce",
     "select",
     "spread_evenly",

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from otoscope.capture.frames import common_grid, to_frames, to_grid
+from otoscope.capture.frames import to_frames
+from otoscope.capture.grid import common_grid, to_grid
 from otoscope.capture.recogniser import TorchRecogniser
 from otoscope.capture.tokens import TokenGrid, token_views
 from otoscope.capture.types import Batch, Fed, Layer, Recogniser, Seconds
@@ -65,9 +66,6 @@ def views_of(
             f"{first['frames']} runs over frames and {first['tokens']} over tokens: compare layers of encoders and "
             "layers of decoders in two runs"
         )
-    for recogniser in recognisers.values():
-        if isinstance(recogniser, TorchRecogniser):
-            recogniser.module.eval()
     for batch in batches:
         seen = {name: _seen(r, _own(batch, name), chosen[name]) for name, r in recognisers.items()}
         if over == {"tokens"}:
@@ -86,7 +84,16 @@ def _own(batch: Batch | tuple[Any, Tensor] | Mapping[str, Batch], name: str) -> 
 
 def _seen(recogniser: Recogniser, batch: Batch, layers: Sequence[Layer]) -> _Seen:
     # One recogniser at a time: two names may stand for one module, and hooks see whoever calls it.
-    return batch, recogniser.outputs(batch, [layer.name for layer in layers])
+    names = [layer.name for layer in layers]
+    if not isinstance(recogniser, TorchRecogniser):
+        return batch, recogniser.outputs(batch, names)
+    modes = [(part, part.training) for part in recogniser.module.modules()]
+    recogniser.module.eval()
+    try:
+        return batch, recogniser.outputs(batch, names)
+    finally:
+        for part, training in modes:
+            part.training = training
 
 
 def _steps(
@@ -125,19 +132,19 @@ def _on_grid(
     if isinstance(grid, str):
         raise CaptureError(f'layers over frames are compared on a grid in seconds, got "{grid}"')
     outputs: dict[str, tuple[Tensor, Sequence[int]]] = {}
-    strides: dict[str, Seconds] = {}
+    timed: dict[str, Layer] = {}
     for model, (batch, own) in seen.items():
         for layer in chosen[model]:
             view = view_name(model, layer.name)
             outputs[view] = to_frames(own[layer.name], layer, batch.lengths, shifts[model])
-            strides[view] = layer.stride
+            timed[view] = layer
     if given is not None:
-        (features, lengths, _), strides[INPUT] = given
+        (features, lengths, _), shift = given
+        timed[INPUT] = Layer(INPUT, features.shape[2], shift, 1, "features")
         counts = [int(n) for n in lengths]
         outputs[INPUT] = torch.cat([row[:n] for row, n in zip(features, counts, strict=True)]), counts
     every = [layer for own in chosen.values() for layer in own]
-    window = max(layer.window for layer in every)
-    return to_grid(outputs, strides, grid=grid or common_grid(every), window=window)
+    return to_grid(outputs, timed, grid=grid or common_grid(every))
 
 
 def shuffle_utterances(views: Mapping[str, Tensor], lengths: Sequence[int], generator: torch.Generator) -> Views:

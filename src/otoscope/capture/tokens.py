@@ -48,6 +48,7 @@ def to_words(steps: Tensor, fed: Fed) -> tuple[Tensor, list[int]]:
         base += count
     where = torch.tensor(index, device=steps.device)
     inside = where >= 0
+    steps = steps.to(torch.promote_types(steps.dtype, torch.float32))  # half precision would lose what differs
     sums = steps.new_zeros(base, steps.shape[1]).index_add_(0, where[inside], steps[inside])
     sizes = torch.bincount(where[inside], minlength=base)
     if not sizes.all():
@@ -80,4 +81,9 @@ def token_views(
             )
         views[name] = steps
     assert first is not None
+    if 0 in first[2]:
+        raise CaptureError(
+            f"utterance {first[2].index(0) + 1} of a batch has no {grid} for the decoder: leave utterances without a "
+            "transcript out"
+        )
     return views, first[2]

@@ -40,7 +40,7 @@ def match_layers(similarity: xr.DataArray, *, distance: bool = False) -> Matchin
         distance: whether small values are alike.
 
     Raises:
-        StudyError: a layer of the first model without a defined value.
+        StudyError: a layer of the first model without a defined value; no path over defined values.
 
     >>> table = xr.DataArray([[0.9, 0.2], [0.8, 0.1]], {"layer_x": ["a", "b"], "layer_y": ["1", "2"]})
     >>> match_layers(table).best
@@ -53,6 +53,11 @@ def match_layers(similarity: xr.DataArray, *, distance: bool = False) -> Matchin
         raise StudyError(f"no similarity of {empty[0]} is defined: there is nothing to match it to")
     best, path = scores.argmax(1), _in_order(scores)
     every = np.arange(len(rows))
+    if not np.isfinite(scores[every, path]).all():
+        raise StudyError(
+            "every path through both models in order goes over a similarity that is not defined: compare by a measure "
+            "that is, or leave those layers out"
+        )
     return Matching(
         {rows[i]: columns[j] for i, j in enumerate(best)},
         {rows[i]: columns[j] for i, j in enumerate(path)},

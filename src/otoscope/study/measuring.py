@@ -40,7 +40,7 @@ __all__ = [
     "wanted_of",
 ]
 
-REVISION = 4
+REVISION = 5
 """Raised whenever a change of the code changes a number that a unit gives: units of another revision are done anew."""
 
 BATCH_FRAMES = 6_000

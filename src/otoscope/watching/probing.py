@@ -21,17 +21,17 @@ def probe_layers(
     recogniser: TorchRecogniser, batches: Sequence[ProbeBatch], layers: Sequence[Layer], *, grid: Seconds
 ) -> tuple[dict[str, Tensor], list[int]]:
     """Each layer's true frames × units on the grid, over all utterances, float32 on the CPU, and the lengths."""
-    strides = {layer.name: layer.stride for layer in layers}
+    by_name = {layer.name: layer for layer in layers}
     parts: list[Mapping[str, Tensor]] = []
     lengths: list[int] = []
     with undisturbed(recogniser.module):
         for inputs, true in batches:
             seen = recogniser.outputs(Batch(inputs, true), [layer.name for layer in layers])
             outputs = {layer.name: to_frames(seen[layer.name], layer, true, recogniser.frame_shift) for layer in layers}
-            views, counts = to_grid(outputs, strides, grid=grid)
+            views, counts = to_grid(outputs, by_name, grid=grid)
             parts.append({name: x.float().cpu() for name, x in views.items()})
             lengths += counts
-    return {name: torch.cat([part[name] for part in parts]) for name in strides}, lengths
+    return {name: torch.cat([part[name] for part in parts]) for name in by_name}, lengths
 
 
 def synchronise(module: nn.Module) -> None:
