@@ -13,7 +13,7 @@ from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 from otoscope.capture.unfused import unfused
 from otoscope.errors import CaptureError
 
-__all__ = ["Captured", "capture", "select"]
+__all__ = ["Captured", "capture", "main_tensor", "select"]
 
 
 def select(module: nn.Module, patterns: Sequence[str]) -> list[str]:
@@ -51,7 +51,7 @@ class Captured:
     def record(self, name: str, output: Any) -> None:
         """Stores one layer's output. Called by the hooks."""
         # A copy, because a later in-place operation (x += residual) would otherwise overwrite what was seen.
-        self._outputs[name].append(_tensor(name, output).detach().clone())
+        self._outputs[name].append(main_tensor(name, output).detach().clone())
 
     def take(self) -> dict[str, Tensor]:
         """Each layer's output of the forward pass just made, and forgets them.
@@ -76,14 +76,14 @@ class Captured:
         return {name: outputs[0] for name, outputs in seen.items()}
 
 
-def _tensor(name: str, output: Any) -> Tensor:
+def main_tensor(name: str, output: Any) -> Tensor:
     """The layer's main output as a padded tensor."""
     if isinstance(output, PackedSequence):
         return pad_packed_sequence(output, batch_first=True)[0]
     if isinstance(output, tuple | list) and output:
-        return _tensor(name, output[0])  # such as nn.LSTM's (output, state): the output comes first
+        return main_tensor(name, output[0])  # such as nn.LSTM's (output, state): the output comes first
     if isinstance(output, Mapping) and "last_hidden_state" in output:
-        return _tensor(name, output["last_hidden_state"])  # encoders and decoders of transformers
+        return main_tensor(name, output["last_hidden_state"])  # encoders and decoders of transformers
     if not isinstance(output, Tensor):
         raise CaptureError(f"layer {name} put out {type(output).__name__}, expected a tensor or a tuple with one first")
     if output.is_nested:

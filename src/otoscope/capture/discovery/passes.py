@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 from torch.utils._pytree import tree_leaves
 
-from otoscope.capture.hooks import _tensor
+from otoscope.capture.hooks import main_tensor
 from otoscope.capture.recogniser import TorchRecogniser
 from otoscope.capture.types import Speech
 from otoscope.capture.unfused import unfused
@@ -96,7 +96,7 @@ def _described(name: str, output: Any) -> tuple[Shape | None, str]:
         first = first[0]
     kind = type(first).__name__
     try:
-        tensor = _tensor(name, output)  # as capture takes it, so that what is promised here holds there
+        tensor = main_tensor(name, output)  # as capture takes it, so that what is promised here holds there
     except CaptureError:
         return None, kind
     if tensor.is_quantized or not tensor.is_floating_point():
