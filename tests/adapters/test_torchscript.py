@@ -6,6 +6,7 @@ import zipfile
 import numpy as np
 import pytest
 import torch
+import transformers
 from torch import nn
 
 from otoscope import CaptureError, Speech, capture
@@ -163,7 +164,6 @@ def test_several_tensors_of_a_scripted_layer_keep_their_order_and_of_a_traced_on
 
 
 def test_a_speech_model_of_transformers_that_was_traced():
-    transformers = pytest.importorskip("transformers")
     config = transformers.Wav2Vec2Config(
         hidden_size=32,
         num_hidden_layers=2,
@@ -253,3 +253,34 @@ def test_what_cannot_be_opened_is_said(model, tmp_path):
     ):
         with pytest.raises(CaptureError, match=told):
             load_torchscript(path)
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name:UserWarning")
+@pytest.mark.parametrize("renamed", [str, str.upper], ids=["same name", "in capitals"])
+def test_a_program_cannot_hide_behind_another_of_its_name(renamed, tmp_path):
+    """Torch runs the first of two files of one name, whatever their case; Python's reader would show the last."""
+    torch.jit.script(Writing()).save(str(tmp_path / "writing.pt"))
+    hiding = tmp_path / "hiding.pt"
+    with zipfile.ZipFile(tmp_path / "writing.pt") as source, zipfile.ZipFile(hiding, "w") as target:
+        for name in source.namelist():
+            shown = name.replace("writing/", "hiding/")
+            content = source.read(name)
+            if b"torch.save" in content or b".save(" in content:
+                target.writestr(shown.replace("code/", renamed("code/")), content)
+                content = b"# nothing of the kind\n"
+            target.writestr(shown, content)
+    with pytest.raises(
+        CaptureError, match=r"hiding\.pt is refused: it has several files hiding/code/__torch__.* which of"
+    ):
+        load_torchscript(hiding)
+
+
+def test_a_program_in_a_folder_in_capitals_is_read_too(tmp_path):
+    torch.jit.script(Writing()).save(str(tmp_path / "writing.pt"))
+    shouting = tmp_path / "shouting.pt"
+    with zipfile.ZipFile(tmp_path / "writing.pt") as source, zipfile.ZipFile(shouting, "w") as target:
+        for name in source.namelist():
+            target.writestr(name.replace("/code/", "/CODE/"), source.read(name))
+    torch.jit.load(shouting)  # finds it
+    with pytest.raises(CaptureError, match=r"shouting\.pt is refused: its program names save in "):
+        load_torchscript(shouting)

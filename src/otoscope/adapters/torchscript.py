@@ -6,6 +6,7 @@ import io
 import re
 import warnings
 import zipfile
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
@@ -35,7 +36,8 @@ def load_torchscript(archive: str | Path | torch.jit.ScriptModule) -> TorchScrip
         archive: a file made with `torch.jit.save`, or a scripted or traced module, which is copied.
 
     Raises:
-        CaptureError: no such file, another kind of file, a program that reads or writes files, a frozen archive.
+        CaptureError: no such file, another kind of file, one with several files of one name, a program that reads or
+            writes files, a frozen archive.
 
     >>> with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
     ...     scripted = torch.jit.script(nn.Sequential(nn.Linear(3, 4), nn.ReLU()))
@@ -145,7 +147,15 @@ def _check(data: bytes, what: str) -> None:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             names = archive.namelist()
-            code = {name: archive.read(name).decode() for name in names if "/code/" in name and name.endswith(".py")}
+            # Torch takes the first file of a name, in whatever case, and Python the last: another might be checked.
+            repeated = [name for name, times in Counter(name.lower() for name in names).items() if times > 1]
+            if repeated:
+                raise CaptureError(
+                    f"{what} is refused: it has several files {repeated[0]}, and which of them torch would run cannot "
+                    "be told. torch.jit.save writes each once"
+                )
+            programs = [name for name in names if "/code/" in name.lower() and name.lower().endswith(".py")]
+            code = {name: archive.read(name).decode() for name in programs}
     except (zipfile.BadZipFile, UnicodeDecodeError) as error:
         raise CaptureError(f"{what} is not a TorchScript archive: {error}") from error
     if not any(name.endswith("/constants.pkl") for name in names):
