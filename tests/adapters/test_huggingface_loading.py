@@ -250,6 +250,13 @@ def test_a_name_on_the_hub_is_pinned_to_the_commit_that_it_stood_for(downloaded)
         load_huggingface("some/whisper", revision="f" * 40)
 
 
+def test_a_revision_whose_commit_cannot_be_told_is_refused(whisper, monkeypatch):
+    """As where another library keeps the cache: no snapshots by commit."""
+    monkeypatch.setattr(t.utils, "cached_file", lambda name, file, **settings: str(whisper / file))
+    with pytest.raises(CaptureError, match=r"which commit main of some/whisper stands for cannot be told: .*snapshot"):
+        load_huggingface("some/whisper")
+
+
 def test_a_pickle_on_the_hub_is_not_read(downloaded, tmp_path):
     (downloaded / "snapshots" / COMMIT / "model.safetensors").unlink()
     (downloaded / "snapshots" / COMMIT / "pytorch_model.bin").write_bytes(pickle.dumps(Dangerous(tmp_path / "run")))

@@ -90,7 +90,12 @@ def _transformers() -> Any:
 def _commit(transformers: Any, name: str, revision: str | None) -> str:
     """The commit that a revision on the hub stands for: the folder of the cache that its configuration lies in."""
     file = Path(transformers.utils.cached_file(name, "config.json", revision=revision))
-    return file.parent.name if file.parent.parent.name == "snapshots" else revision or "main"
+    if file.parent.parent.name != "snapshots":
+        raise CaptureError(
+            f"which commit {revision or 'main'} of {name} stands for cannot be told: its configuration is {file}, "
+            "not in a snapshot of the hub's cache. Download the model, and give the folder"
+        )
+    return file.parent.name
 
 
 def _class_of(transformers: Any, config: Any, name: str, *, trust_remote_code: bool) -> Any:

@@ -131,9 +131,18 @@ def teacher_of(module: Any, tokeniser: Any, decoder: Any, language: str) -> Teac
 
 
 def _writes_lower_case(tokeniser: Any) -> bool:
-    """Whether lower case takes a tokeniser fewer tokens than capitals: it was made for texts that are mostly that."""
-    low, high = (len(tokeniser(text, add_special_tokens=False)["input_ids"]) for text in (PANGRAM, PANGRAM.upper()))
-    return low < high
+    """Whether lower case takes a tokeniser fewer tokens than capitals: it was made for texts that are mostly that.
+
+    One that does not know a case needs few tokens for it too, those of what is unknown: then fewer letters come back.
+    """
+    low, high = (tokeniser(text, add_special_tokens=False)["input_ids"] for text in (PANGRAM, PANGRAM.upper()))
+    return len(low) < len(high) and _letters(tokeniser, low) >= _letters(tokeniser, high)
+
+
+def _letters(tokeniser: Any, tokens: Sequence[int]) -> int:
+    """How many letters tokens stand for, unknown ones left out."""
+    known = [token for token in tokens if token != tokeniser.unk_token_id]
+    return sum(map(str.isalpha, str(tokeniser.decode(known))))
 
 
 def _first(value: Any, config: Any, *names: str) -> Any:
