@@ -7,6 +7,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
+import transformers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
@@ -533,7 +534,6 @@ def test_recognisers_without_torch_modules_list_what_they_find():
 
 
 def whisper():
-    transformers = pytest.importorskip("transformers")
     sizes = {"encoder_ffn_dim": 32, "decoder_ffn_dim": 32, "encoder_attention_heads": 2, "decoder_attention_heads": 2}
     config = transformers.WhisperConfig(
         d_model=16, encoder_layers=2, decoder_layers=3, vocab_size=60, pad_token_id=0, bos_token_id=1, eos_token_id=2,
@@ -583,7 +583,6 @@ def test_an_utterance_without_text_tells_no_tokens_and_says_so():
 
 
 def test_wav2vec2_has_20_ms_a_frame_of_25_ms():
-    transformers = pytest.importorskip("transformers")
     torch.manual_seed(0)
     config = transformers.Wav2Vec2Config(
         hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32, conv_dim=(8,) * 7,
