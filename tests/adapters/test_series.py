@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from otoscope import CaptureError, ReferenceRecogniser, Speech
 from otoscope.adapters.huggingface import HuggingFaceRecogniser
 from otoscope.adapters.series import series
-from otoscope.adapters.steps import steps_of_names, steps_of_revisions
+from otoscope.adapters.training_steps import steps_of_names, steps_of_revisions
 from otoscope.asr import CharacterTokens
 from otoscope.asr.models.cnn import CnnConfig
 from tests.trainings import (
@@ -219,7 +219,7 @@ class NoTorch:
 @pytest.mark.parametrize(
     ("place", "revisions", "steps", "told_by"),
     [
-        ("org/asr@step2000,step1000", None, (1000, 2000), "the numbers in the revisions"),
+        ("org/asr@step2000,step1000", None, (1000, 2000), 'the number after "step" in the names'),
         ("org/asr", ["half", "main"], (0, 1), "the order in which the revisions were given, from 0"),
     ],
 )
@@ -271,12 +271,37 @@ def test_every_other_place_is_one_clear_error(tmp_path):
         (["a1_b7_c1.pt", "a1_b8_c2.pt", "a1_b8_c3.pt"], [1, 2, 3], "a1_b*_c#.pt"),
         (["5.pt", "7.pt"], [5, 7], "#.pt"),
         (["iter-5.pt", "iter-7.pt"], [5, 7], '"iter"'),
+        (["step100M", "step1B"], [100_000_000, 1_000_000_000], '"step"'),
+        (["step=500.pt", "step=1_000.pt", "step=1_500.pt"], [500, 1000, 1500], '"step"'),
+        (["step-9k.pt", "step-10k.pt"], [9000, 10_000], '"step"'),
+        (["model_1.5k.pt", "model_2k.pt", "model_1M.pt"], [1500, 2000, 1_000_000], "model_#.pt"),
+        (["epoch_1_100.pt", "epoch_2_050.pt"], [1, 2], '"epoch"'),
+        (["step5a.pt", "step6a.pt"], [5, 6], "step#a.pt"),
     ],
 )
 def test_steps_are_told_by_names(names, steps, told_by):
     found = steps_of_names([*names, "best.pt"])
     assert list(found.of.items()) == list(zip(names, steps, strict=True))
     assert told_by in found.told_by
+
+
+def test_letters_that_may_stand_for_anything_tell_no_step():
+    assert list(steps_of_names(["step5x.pt", "step6x.pt", "step1y.pt"]).of) == ["step5x.pt", "step6x.pt"]
+
+
+@pytest.mark.parametrize(
+    ("revisions", "steps"),
+    [
+        (["step100M", "step1B"], [100_000_000, 1_000_000_000]),
+        (["step2000-tokens8B", "step1000-tokens4B"], [2000, 1000]),
+        (["v1.0", "v1.1"], [0, 1]),
+        (["v1.9", "v1.10", "v2.1"], [0, 1, 2]),
+        (["100k", "1M"], [100_000, 1_000_000]),
+        (["main", "step5"], [0, 1]),
+    ],
+)
+def test_steps_are_told_by_revisions(revisions, steps):
+    assert list(steps_of_revisions(revisions).of.items()) == list(zip(revisions, steps, strict=True))
 
 
 def test_commits_have_no_number_that_is_a_step():

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
-from otoscope.adapters.steps import Steps, steps_of_names
 from otoscope.adapters.torch_files import damaged, read_torch
+from otoscope.adapters.training_steps import Steps, steps_of_names
 from otoscope.adapters.weights import SUFFIXES, WHOLE
 from otoscope.errors import CaptureError
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from otoscope.adapters.finding import Found, find_checkpoints
 from otoscope.adapters.fitting import fit
-from otoscope.adapters.steps import steps_of_revisions
+from otoscope.adapters.training_steps import steps_of_revisions
 from otoscope.adapters.weights import read_weights
 from otoscope.capture import Recogniser, TorchRecogniser
 from otoscope.errors import CaptureError
