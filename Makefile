@@ -21,11 +21,12 @@ check: $(INSTALLED)
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
-# Long checks: the tests marked long, the full AN4 study, then the AN4 recipe, 12 runs of half an hour (needs
-# OTOSCOPE_CORPORA or ../shared/corpora).
+# Long checks: the tests marked long, the full AN4 study, pretrained recognisers (20 minutes), then the AN4 recipe,
+# 12 runs of half an hour (needs OTOSCOPE_CORPORA or ../shared/corpora).
 verify: $(INSTALLED)
 	$(BIN)/pytest -m long
 	$(BIN)/python benchmarks/an4.py
+	$(BIN)/python -m benchmarks.pretrained
 	$(BIN)/python benchmarks/recipes.py an4
 
 # Speed and memory beside other libraries (in an environment of their own), coverage of the intervals, real layers,

@@ -1,21 +1,30 @@
 """A series of checkpoints through training: the numbers of a study, little memory, and resuming."""
 
+import dataclasses
 import json
 import math
+import os
 import shutil
+import subprocess
+import sys
+from functools import partial
 
 import pytest
 import torch
-from transformers import WhisperForConditionalGeneration
+from transformers import Wav2Vec2FeatureExtractor, Wav2Vec2ForCTC, WhisperForConditionalGeneration
 
-from otoscope import Corpus, Layer, Results, StudyError, capture, cka, load, write_report
+from otoscope import Batch, Corpus, Layer, Results, StudyError, capture, cka, load, write_report
+from otoscope.adapters.fingerprint import fingerprint
 from otoscope.adapters.huggingface import HuggingFaceRecogniser
 from otoscope.adapters.series import CheckpointSeries, Opened, SavedCheckpoint, series
 from otoscope.adapters.weights import read_weights
 from otoscope.asr import log_mel
+from otoscope.capture import Clusters
 from otoscope.corpora import read_audio
 from otoscope.loading import load_recogniser
-from otoscope.study.series import measure_series
+from otoscope.study.held import HeldCheckpoints
+from otoscope.study.measuring import Checkpoint, plan_units
+from otoscope.study.series import _Heard, _key, measure_series
 from tests.adapters.huggingface_small import Small, three_seconds, whisper, whisper_tokens
 from tests.trainings import NetRecogniser, lightning_training, plain_training, processor, transformers_training, wav2vec
 
@@ -251,15 +260,126 @@ def test_what_was_asked_changes_what_is_done(net_folder, corpus, tmp_path):
 
 
 def test_a_finished_series_is_read_without_loading_a_checkpoint_from_files(net_folder, corpus, tmp_path):
-    made = []
+    found, opened = series(net_folder[0], base=NetRecogniser), []
+    counting = dataclasses.replace(found, opener=lambda place: opened.append(place) or found.opener(place))
+    for _ in range(2):
+        measure_series(counting, corpus=corpus, utterances=4, out=tmp_path)
+        assert len(opened) == 3
 
-    def base():
-        made.append(1)
-        return NetRecogniser()
 
-    for expected in (3, 3):
-        measure_series(series(net_folder[0], base=base), corpus=corpus, utterances=4, out=tmp_path)
-        assert len(made) == expected
+class Louder(NetRecogniser):
+    """The same net with other features, in its code."""
+
+    def prepare(self, speech):
+        inputs, lengths, _ = super().prepare(speech)
+        return Batch(2 * inputs, lengths)
+
+
+class Set(NetRecogniser):
+    """The same net with features by a setting."""
+
+    def __init__(self, gain=1.0):
+        super().__init__()
+        self.gain = gain
+
+    def prepare(self, speech):
+        inputs, lengths, _ = super().prepare(speech)
+        return Batch(self.gain * inputs, lengths)
+
+
+def quieter():
+    base = NetRecogniser()
+    base.module.scale *= 0.5  # in no state dict
+    return base
+
+
+def done_anew(found, corpus, out):
+    """The units that are done, not found done."""
+    before = {path.name: path.stat().st_mtime_ns for path in (out / "measured").glob("*.json")}
+    measure_series(found, corpus=corpus, utterances=4, out=out)
+    now = {path.name: path.stat().st_mtime_ns for path in (out / "measured").glob("*.json")}
+    return [name for name, at in now.items() if before.get(name) != at]
+
+
+@pytest.mark.parametrize("other", [Louder(), quieter(), quieter, Set(0.5)], ids=["code", "buffer", "made", "setting"])
+def test_another_base_is_measured_anew(other, net_folder, corpus, tmp_path):
+    one = Set() if isinstance(other, Set) else NetRecogniser
+    assert len(done_anew(series(net_folder[0], base=one), corpus, tmp_path)) == 5
+    assert done_anew(series(net_folder[0], base=one if callable(one) else Set()), corpus, tmp_path) == []
+    assert len(done_anew(series(net_folder[0], base=other), corpus, tmp_path)) == 5
+
+
+def test_a_base_in_memory_with_other_heads_or_features_is_measured_anew(corpus, tmp_path):
+    training, out = tmp_path / "training", tmp_path / "out"
+    training.mkdir()
+    transformers_training(training, processors=False)
+
+    def found(heads=2, **features):
+        config = wav2vec().config
+        config.num_attention_heads = heads
+        extractor = Wav2Vec2FeatureExtractor(return_attention_mask=True, **features)
+        return series(training, base=HuggingFaceRecogniser(Wav2Vec2ForCTC(config), feature_extractor=extractor))
+
+    assert len(done_anew(found(), corpus, out)) == 5
+    assert done_anew(found(), corpus, out) == [], "random weights of the base do not matter"
+    assert len(done_anew(found(heads=4), corpus, out)) == 5
+    assert len(done_anew(found(heads=4, do_normalize=False), corpus, out)) == 5
+
+
+def test_a_base_by_its_path_is_known_by_what_is_there(net_folder, corpus, tmp_path):
+    file = tmp_path / "own.py"
+    code = (
+        "from tests.trainings import NetRecogniser\n\n\ndef net():\n"
+        "    own = NetRecogniser()\n    own.module.scale *= 1.0\n    return own\n"
+    )
+    out = tmp_path / "out"
+    file.write_text(code)
+    found = series(net_folder[0], base=f"{file}:net", load=load_recogniser)
+    assert len(done_anew(found, corpus, out)) == 5
+    assert done_anew(series(net_folder[0], base=f"{file}:net", load=load_recogniser), corpus, out) == []
+    file.write_text(code.replace("1.0", "2.0"))
+    assert len(done_anew(series(net_folder[0], base=f"{file}:net", load=load_recogniser), corpus, out)) == 5
+
+
+def test_how_whole_checkpoints_are_loaded_tells_series_apart(tmp_path):
+    transformers_training(tmp_path)
+
+    def load(place, language="en"):
+        return place, language
+
+    loads = [load, partial(load, language="de"), partial(load, language="fr"), None]
+    assert len({series(tmp_path, load=one).settings() for one in loads}) == len(loads)
+    again = series(tmp_path, load=partial(load, language="de"))
+    assert again.settings() == series(tmp_path, load=loads[1]).settings()
+
+
+def test_blocks_of_clusters_are_part_of_what_was_asked(net_folder, corpus):
+    held = HeldCheckpoints(series(net_folder[0], base=NetRecogniser), None, decoder=False)
+    unit = plan_units({"net": [Checkpoint("net", c.step, c.place) for c in held.series.checkpoints]}, ["cka"])[0]
+    speech = _Heard.of(corpus, 3)
+    one, two = (
+        Clusters({u: u for u in speech.ids}, dict(zip(speech.ids, blocks, strict=True)), "utterances")
+        for blocks in ((0, 1, 2), (2, 1, 0))
+    )
+    assert len({_key(unit, held, speech, clusters) for clusters in (None, one, two)}) == 3
+
+
+def test_a_base_is_the_same_in_another_process():
+    code = (
+        "from otoscope.adapters.fingerprint import fingerprint; from tests.study.test_series import Set; "
+        "print(fingerprint(Set()))"
+    )
+    prints = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert prints == {fingerprint(Set()) + "\n"}
 
 
 def test_faults_are_told(net_folder, finished_study, corpus, tmp_path, many_nets):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -11,11 +13,12 @@ import xarray as xr
 from cyclopts import Parameter
 
 from otoscope.capture.discovery import discover
-from otoscope.cli.options import AtLeastOne, Json, Many, Model, RemoteCode, Revision
+from otoscope.cli.options import AtLeastOne, Json, Language, Many, Model, RemoteCode, Revision
 from otoscope.cli.progress import showing_progress
 from otoscope.cli.similarities import as_json, as_text, describe
-from otoscope.cli.speech import Format, Speaking, Split, checked, one_of, part_of
+from otoscope.cli.speech import Format, Speaking, Split, checked, one_of, part_of, some_of
 from otoscope.corpora import load
+from otoscope.errors import StudyError
 from otoscope.loading import load_recogniser
 from otoscope.measures import registry
 from otoscope.study import match_layers, plan_measure
@@ -53,15 +56,18 @@ def measure(
         bool, Parameter(negative=(), show_default=False, help="Say what would be compared, how, and in what memory.")
     ] = False,
     revision: Revision = None,
+    language: Language = "en",
     trust_remote_code: RemoteCode = False,
     json_: Json = False,
 ) -> None:
     """Compare every layer of a recogniser with every other, or with those of another recogniser."""
-    speech = part_of(load(corpus, format=format), split)
-    one, two = (
-        None if name is None else load_recogniser(name, revision=revision, trust_remote_code=trust_remote_code)
-        for name in (model, other)
-    )
+    for name in measures:
+        registry.get(name)  # a wrong name is an error now, not when models have been loaded
+    if out is not None and not out.absolute().parent.is_dir():
+        raise StudyError(f"--out is {out}, and there is no folder {out.absolute().parent}: make it first")
+    speech = some_of(part_of(load(corpus, format=format), split), utterances)
+    how: dict[str, Any] = {"revision": revision, "language": language, "trust_remote_code": trust_remote_code}
+    one, two = (None if name is None else load_recogniser(name, **how) for name in (model, other))
     assert one is not None
     asked: dict[str, Any] = {
         "measures": measures,
@@ -101,11 +107,12 @@ def layers(
         bool, Parameter(negative=(), show_default=False, help="Show blocks that are alike one by one.")
     ] = False,
     revision: Revision = None,
+    language: Language = "en",
     trust_remote_code: RemoteCode = False,
     json_: Json = False,
 ) -> None:
     """Show what can be captured of a recogniser, found out by running it on one utterance."""
-    recogniser = load_recogniser(model, revision=revision, trust_remote_code=trust_remote_code)
+    recogniser = load_recogniser(model, revision=revision, language=language, trust_remote_code=trust_remote_code)
     found = discover(recogniser, one_of(load(corpus, format=format)), patterns=layers)
     source = str(getattr(recogniser, "source", model))
     if json_:
@@ -113,6 +120,7 @@ def layers(
         return
     print(f"{source}: {found.kind}, {found.parameters} weights, seen on {found.seconds:.1f} s of speech")
     print(found.as_tree(verbose=verbose))
+    print(f"* by default, those of decoders with --decoder; for --layers: {', '.join(shortened(found.default))}")
     for warning in found.warnings:
         print(f"warning: {warning}")
 
@@ -125,12 +133,13 @@ def transcribe(
     split: Split = None,
     utterances: Annotated[int, AtLeastOne, Parameter(help="At most this many, spread over the split.")] = 300,
     revision: Revision = None,
+    language: Language = "en",
     trust_remote_code: RemoteCode = False,
     json_: Json = False,
 ) -> None:
     """Write what a recogniser hears, and its word and character error rates."""
-    speech = part_of(load(corpus, format=format), split)
-    recogniser = load_recogniser(model, revision=revision, trust_remote_code=trust_remote_code)
+    speech = some_of(part_of(load(corpus, format=format), split), utterances)
+    recogniser = load_recogniser(model, revision=revision, language=language, trust_remote_code=trust_remote_code)
     with showing_progress() as progress:
         speech = checked(speech, progress)
         found = transcribe_speech(
@@ -144,6 +153,8 @@ def transcribe(
         return
     for utterance, text in found.transcripts.items():
         print(f"{utterance}\t{text}")
+    for left_out in found.left_out:
+        print(f"left out {left_out}")
     print(
         f"WER {found.wer:.1%}, CER {found.cer:.1%}: {len(found.transcripts)} utterances, {found.words} words, "
         f"texts normalised by {found.normaliser}"
@@ -156,3 +167,8 @@ def _matched(found: xr.Dataset) -> dict[str, Any]:
         for name in found.data_vars
         if found[name].notnull().any("layer_y").all()
     }
+
+
+def shortened(names: Sequence[str]) -> list[str]:
+    """Layers' names with blocks that are numbered through in one, as a glob."""
+    return list(dict.fromkeys(re.sub(r"\.\d+$", ".*", name) for name in names))

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-__all__ = ["Architecture", "AtLeastOne", "Json", "Many", "Model", "RemoteCode", "Revision", "Size", "Watch"]
+__all__ = ["Architecture", "AtLeastOne", "Json", "Language", "Many", "Model", "RemoteCode", "Revision", "Size", "Watch"]
 
 Json = Annotated[bool, Parameter(name="--json", negative=(), show_default=False, help="Print the result as JSON.")]
 Many = Parameter(consume_multiple=True, negative=())
@@ -23,6 +23,7 @@ Model = Annotated[
     ),
 ]
 Revision = Annotated[str | None, Parameter(help="A branch, tag or commit of a model on the hub [main].")]
+Language = Annotated[str, Parameter(help="The language code in the prompt of a multilingual model.")]
 RemoteCode = Annotated[
     bool, Parameter(negative=(), show_default=False, help="Run code that a model on the hub brings. Read it first.")
 ]

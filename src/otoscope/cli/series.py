@@ -13,7 +13,7 @@ from cyclopts import Parameter
 from otoscope.adapters.series import series as series_of
 from otoscope.cli.options import AtLeastOne, Json, Many
 from otoscope.cli.progress import showing_progress
-from otoscope.cli.speech import Format, Speaking, Split, checked, part_of
+from otoscope.cli.speech import Format, Speaking, Split, checked, part_of, some_of
 from otoscope.corpora import load
 from otoscope.loading import load_recogniser
 from otoscope.study import Results, measure_series
@@ -52,7 +52,7 @@ def series(
     """Compare the layers of a training that ran elsewhere at each of its checkpoints."""
     loading = partial(load_recogniser, trust_remote_code=trust_remote_code)
     found = series_of(place, base=base, load=loading)
-    speech = part_of(load(corpus, format=format), split)
+    speech = some_of(part_of(load(corpus, format=format), split), utterances)
     with showing_progress() as progress:
         for skipped in found.skipped:
             progress(f"left out {skipped}", 1, 1)

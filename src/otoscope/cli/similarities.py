@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -17,13 +18,16 @@ from otoscope.study import Matching, MeasurePlan
 __all__ = ["as_json", "as_text", "describe"]
 
 BESIDE = ("null", "low", "high")
+FEW_CLUSTERS = 10
+"""The jackknife takes at least so many: with fewer, its correction for bias can be off by more than the interval."""
 ABOUT = ("frames", "utterances", "level", "interval", "undefined", "no_interval")
 
 
 def as_json(found: xr.Dataset, matched: Mapping[str, Matching] = MappingProxyType({})) -> dict[str, object]:
     """What `measure` found, as plain values: null for what is not a number."""
     return {
-        **found.attrs,
+        **{name: list(value) if isinstance(value, list) else value for name, value in found.attrs.items()},
+        "versions": json.loads(found.attrs["versions"]),
         **({"matches": {name: asdict(matching) for name, matching in matched.items()}} if matched else {}),
         "layer_x": found["layer_x"].values.tolist(),
         "layer_y": found["layer_y"].values.tolist(),
@@ -52,12 +56,22 @@ def as_text(found: xr.Dataset, matched: Mapping[str, Matching] = MappingProxyTyp
     about = found.attrs
     grid = about["grid"]
     steps = f"{grid}s" if isinstance(grid, str) else f"frames, one every {1000 * grid:g} ms"
-    head = f"{about['utterances']} utterances, {about['frames']} {steps}"
+    head = "\n".join(
+        f"{axis} {source}" for axis, source in zip(("layers of", "against"), about["models"], strict=False)
+    )
+    head += f"\n{about['utterances']} utterances, {about['frames']} {steps}"
+    if about.get("transcripts"):
+        head += f", decoders fed {about['transcripts']}"
+    head += _first("\nleft out ", about["left_out"])[0] if len(about["left_out"]) else ""
     if "clusters" in about:
         head += (
             f"\n95 % intervals: jackknife over blocks of {about['cluster_count']} {about['clusters']}, "
             "of the value less its bias from few frames"
         )
+        if about["cluster_count"] < FEW_CLUSTERS:
+            head += (
+                f"\nwarning: {about['cluster_count']} are too few for intervals to be relied on, take {FEW_CLUSTERS}"
+            )
     tables = (_table(found[name], about) for name in found.data_vars)
     return "\n\n".join([head, *tables, *(_matching(name, matching) for name, matching in matched.items())])
 
@@ -104,15 +118,15 @@ def _cell(value: float, *ends: float) -> str:
 
 def _first(what: str, reasons: Sequence[str]) -> list[str]:
     """The first reason, and how many pairs more there are: JSON has them all."""
-    more = f" (and {len(reasons) - 1} pairs more)" if len(reasons) > 1 else ""
+    more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
     return [f"{what}{reasons[0]}{more}"] if len(reasons) else []
 
 
 def describe(plan: MeasurePlan, measures: Sequence[str]) -> str:
     """What `measure` would do, a line for each thing."""
     lines = [
-        f"corpus       {plan.corpus}: {plan.utterances} utterances, about {plan.frames} frames, "
-        + ("" if isinstance(plan.grid, str) else f"one every {1000 * plan.grid:g} ms")
+        f"corpus       {plan.corpus}: {plan.utterances} utterances, about {plan.frames} "
+        + (f"{plan.grid}s" if isinstance(plan.grid, str) else f"frames, one every {1000 * plan.grid:g} ms")
     ]
     for name, own in zip(("layers", "and"), plan.layers, strict=False):
         lines.append(f"{name:12} {len(own)} layers × {_units(own)} units")

@@ -10,8 +10,9 @@ from otoscope.capture import Speech
 from otoscope.cli.progress import Show
 from otoscope.corpora import Corpus, check, read_audio, summarise
 from otoscope.errors import CorpusError
+from otoscope.study.looking import spread
 
-__all__ = ["Format", "Speaking", "Split", "checked", "one_of", "part_of"]
+__all__ = ["Format", "Speaking", "Split", "checked", "one_of", "part_of", "some_of"]
 
 Speaking = Annotated[str, Parameter(help='The speech: a corpus folder, or "default".')]
 Format = Annotated[str | None, Parameter(help="The corpus layout, where it is not to be guessed.")]
@@ -29,6 +30,11 @@ def part_of(speech: Corpus, split: str | None) -> Corpus:
             f"the corpus {speech.name!r} has no split {split!r}; --split takes {', '.join(speech.splits)} or all"
         )
     return speech.split(split or ("test" if "test" in speech.splits else speech.splits[0]))
+
+
+def some_of(speech: Corpus, utterances: int) -> Corpus:
+    """At most so many of its utterances, spread evenly: the only ones that need be read."""
+    return speech.keep(spread(speech.utterances, utterances))
 
 
 def checked(speech: Corpus, progress: Show) -> Corpus:

@@ -1,21 +1,16 @@
-"""What a comparison of one or two checkpoints is to do: its layers, utterances, pairs and the way to their sums."""
+"""What a comparison of one or two recognisers is to do: its layers, utterances, pairs and the way to their sums."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
 from functools import cached_property
-from pathlib import Path
 from typing import Literal
 
 from otoscope.asr import FRAME_SHIFT_SECONDS, MEL_BINS
-from otoscope.asr.batching import batches_by_length
 from otoscope.capture import (
     INPUT,
     Clusters,
-    Decodes,
-    Finds,
     Layer,
     Recogniser,
     Seconds,
@@ -28,45 +23,35 @@ from otoscope.capture import (
 )
 from otoscope.corpora import Corpus, Utterance, read_audio
 from otoscope.errors import StudyError
-from otoscope.loading import load_recogniser
 from otoscope.measures import Measure, path, registry
-from otoscope.measures.inference.grouping import BLOCKS
 from otoscope.study.clusters import clusters_of
-from otoscope.study.measuring import BATCH_FRAMES
+from otoscope.study.looking import Model, chosen_layers, costs, hearable, heard_by, loaded, name_of, spread
 from otoscope.study.needs import Needs, needs_of, on_grid
+from otoscope.study.way import way_to_sums
 
-__all__ = [
-    "BLOCKS",
-    "Asked",
-    "Model",
-    "Transcripts",
-    "chosen_layers",
-    "heard_by",
-    "loaded",
-    "spread",
-    "sums_bytes",
-    "way_to_sums",
-]
-
+__all__ = ["Asked", "Transcripts"]
 
 Transcripts = Literal["reference", "own"]
-"""What a decoder is fed: what was said, or what the recogniser itself writes."""
-
-Model = str | Path | Recogniser
-"""A recogniser, or its name or path, see `load_recogniser`."""
+"""What decoders are fed: what was said, or what the recogniser itself writes."""
 
 
 @dataclass(frozen=True)
 class Asked:
-    """A comparison before it runs. Views are named `x:<layer>`, those of a second recogniser `y:<layer>`."""
+    """A comparison before it runs. Views are named `x:<layer>`, those of a second recogniser `y:<layer>`.
+
+    `texts` are what decoders are fed, by utterance, and `fed` says in words what that is; empty where none runs.
+    `left_out` has the utterances that cannot be looked at, each with the reason.
+    """
 
     recognisers: Mapping[str, Recogniser]
     layers: Mapping[str, Sequence[Layer]]
     speech: Sequence[Utterance]
+    left_out: Sequence[str]
     measures: Sequence[Measure]
     samples: int
     intervals: bool
     texts: Mapping[str, str]
+    fed: str = ""
 
     @classmethod
     def of(
@@ -78,12 +63,11 @@ class Asked:
         measures: Sequence[str],
         layers: Sequence[str] | None,
         decoder: bool,
-        transcripts: Transcripts,
         utterances: int,
         samples: int,
         intervals: bool,
     ) -> Asked:
-        """Arguments and errors as for `measure`."""
+        """Arguments and errors as for `measure`. Decoders are fed the reference."""
         if utterances < 1:
             raise StudyError(f"layers are compared on at least 1 utterance, got utterances={utterances}")
         if not corpus.utterances:
@@ -92,43 +76,21 @@ class Asked:
             raise StudyError(f"expected one or more different measures, got {list(measures)}")
         models = {"x": model, **({"y": other} if other is not None else {})}
         recognisers = {role: loaded(model) for role, model in models.items()}
-        asked = cls(
-            recognisers,
-            {role: chosen_layers(recogniser, layers, decoder=decoder) for role, recogniser in recognisers.items()},
-            spread(corpus.utterances, utterances),
-            [registry.get(name) for name in measures],
-            samples,
-            intervals,
-            {},
-        )
-        return replace(asked, texts=asked.transcripts(transcripts))
+        chosen = chosen_layers(recognisers, layers, decoder=decoder)
+        over = _over(chosen)
+        speech, left_out = hearable(spread(corpus.utterances, utterances), recognisers, chosen)
+        if not speech:
+            raise StudyError(f"no utterance of the corpus {corpus.name!r} can be looked at: {left_out[0]}")
+        texts, fed = _reference(speech, recognisers) if over == "tokens" else ({}, "")
+        found = [registry.get(name) for name in measures]
+        if over == "tokens" and (given := [m.name for m in found if m.given == INPUT]):
+            raise StudyError(f"{given[0]} takes the input's frames out, and decoders have none: leave it out")
+        return cls(recognisers, chosen, speech, left_out, found, samples, intervals, texts, fed)
 
-    @cached_property
-    def over(self) -> str:
-        """What the layers' steps are: "frames" or "tokens"."""
-        every = [layer for own in self.layers.values() for layer in own]
-        kinds = {layer.over: layer.name for layer in every}
-        if len(kinds) > 1:
-            raise StudyError(
-                f"{kinds['frames']} runs over frames and {kinds['tokens']} over tokens, and they have no steps in "
-                "common: compare layers of encoders and layers of decoders in two runs"
-            )
-        return every[0].over
-
-    @cached_property
-    def grid(self) -> Seconds | TokenGrid:
-        """Seconds from one frame that is compared to the next; for decoders "token", or "word" where tokens differ."""
-        if self.over == "frames":
-            return common_grid([layer for own in self.layers.values() for layer in own])
-        first, *others = [self._tokens(role) for role in self.recognisers]
-        return "token" if all(tokens == first for tokens in others) else "word"
-
-    def transcripts(self, which: Transcripts) -> dict[str, str]:
-        """Utterance → what decoders are fed, where there is one among the layers."""
-        if self.over == "frames":
-            return {}
-        if which == "reference":
-            return {u.id: u.text for u in self.speech}
+    def with_own_transcripts(self, progress: Callable[[int], None] | None = None) -> Asked:
+        """The same with the decoder fed what the recogniser itself writes, which it is run for."""
+        if _over(self.layers) == "frames":
+            return self
         if len(self.recognisers) > 1:
             raise StudyError(
                 "two recognisers write different transcripts, and their decoders would be compared on different words: "
@@ -136,26 +98,40 @@ class Asked:
             )
         recogniser = self.recognisers["x"]
         if not isinstance(recogniser, Transcribes):
-            raise StudyError(f"{type(recogniser).__name__} writes no transcript of its own: take the reference")
-        return heard_by(recogniser, self.speech)
+            raise StudyError(f"{name_of(recogniser)} writes no transcript of its own: take the reference")
+        heard = heard_by(recogniser, self.speech, progress)
+        spoken = [u for u in self.speech if heard[u.id].split()]
+        silent = [f"{u.id}: nothing was written of it" for u in self.speech if not heard[u.id].split()]
+        if not spoken:
+            raise StudyError(f"{name_of(recogniser)} writes nothing for any of {len(self.speech)} utterances")
+        return replace(self, speech=spoken, left_out=[*self.left_out, *silent], texts=heard, fed="its own transcripts")
+
+    @cached_property
+    def grid(self) -> Seconds | TokenGrid:
+        """Seconds from one frame that is compared to the next; for decoders "token", or "word" where tokens differ."""
+        if _over(self.layers) == "frames":
+            return common_grid([layer for own in self.layers.values() for layer in own])
+        first, *others = [self._tokens(role) for role in self.recognisers]
+        return "token" if all(tokens == first for tokens in others) else "word"
 
     def read(self, batch: Sequence[str]) -> list[Speech]:
         """The audio of some utterances, and what decoders are fed of them."""
-        return [Speech(read_audio(self._by_id[u]), self.texts.get(u, self._by_id[u].text)) for u in batch]
+        return [Speech(read_audio(self._by_id[u]), self.texts.get(u, "")) for u in batch]
 
     @cached_property
-    def tens(self) -> dict[str, int]:
-        """Utterance → how long it is, in hundredths of a second: what batches are cut by."""
-        return lengths_of(self.speech)
+    def costs(self) -> dict[str, int]:
+        """Utterance → what it costs a batch, in hundredths of a second of speech."""
+        return costs(self.speech, self.recognisers.values())
 
     @cached_property
     def steps(self) -> dict[str, int]:
         """Utterance → its frames, tokens or words on the grid, as far as durations and transcripts tell."""
         if isinstance(self.grid, float):
-            return on_grid({u: n * FRAME_SHIFT_SECONDS for u, n in self.tens.items()}, self.grid)
+            seconds = {u.id: max(1, round(u.duration / FRAME_SHIFT_SECONDS)) * FRAME_SHIFT_SECONDS for u in self.speech}
+            return on_grid(seconds, self.grid)
         if self.grid == "token":
             return {u: len(tokens) + 1 for u, tokens in self._tokens("x").items()}
-        return {u: max(1, len(text.split())) for u, text in self.texts.items()}
+        return {u.id: len(self.texts[u.id].split()) for u in self.speech}
 
     @cached_property
     def _by_id(self) -> dict[str, Utterance]:
@@ -164,7 +140,7 @@ class Asked:
     def _tokens(self, role: str) -> dict[str, list[int]]:
         recogniser = self.recognisers[role]
         assert isinstance(recogniser, Tokenises)  # it has layers over tokens
-        return {u: list(recogniser.tokenise(text)) for u, text in self.texts.items()}
+        return {u.id: list(recogniser.tokenise(self.texts[u.id])) for u in self.speech}
 
     @property
     def rows(self) -> list[str]:
@@ -195,7 +171,7 @@ class Asked:
     @cached_property
     def clusters(self) -> Clusters | None:
         """What intervals leave out in turn. Raises StudyError where there is too little of it."""
-        return clusters_of({u.id: u.speaker for u in self.speech}, self.tens) if self.intervals else None
+        return clusters_of({u.id: u.speaker for u in self.speech}, self.costs) if self.intervals else None
 
     @cached_property
     def way(self) -> path.Path | None:
@@ -212,86 +188,22 @@ class Asked:
         return [view_name(role, layer.name) for layer in self.layers[role]]
 
 
-def way_to_sums(
-    frames: int,
-    widths: Mapping[str, int],
-    pairs: Sequence[tuple[str, str]],
-    measures: Sequence[Measure],
-    *,
-    intervals: bool,
-    streams: bool = False,
-) -> path.Path | None:
-    """The cheaper path that can be taken: Gram matrices take all frames at hand, and have no blocks to leave out."""
-    names = [m.name for m in measures if m.source == "moments"]
-    if not names:
-        return None
-    chosen = path.choose(frames, widths, pairs, names)
-    if chosen.name == "covariance":
-        return chosen
-    beside = [m.name for m in measures if m.source == "samples"]
-    why = (
-        "intervals are worked out from covariances by block"
-        if intervals
-        else f"frames are kept of some utterances only, for {beside[0]}"
-        if beside
-        else "the speech streams"
-        if streams
-        else ""
-    )
-    if not why:
-        return chosen
-    return replace(path.choose(frames, widths, pairs, [*names, "cca"]), reason=why)
+def _over(layers: Mapping[str, Sequence[Layer]]) -> str:
+    """What the layers' steps are: "frames" or "tokens"."""
+    every = [layer for own in layers.values() for layer in own]
+    kinds = {layer.over: layer.name for layer in every}
+    if len(kinds) > 1:
+        raise StudyError(
+            f"{kinds['frames']} runs over frames and {kinds['tokens']} over tokens, and they have no steps in "
+            "common: compare layers of encoders and layers of decoders in two runs"
+        )
+    return every[0].over
 
 
-def sums_bytes(widths: Mapping[str, int], pairs: Sequence[tuple[str, str]], *, intervals: bool) -> int:
-    """The memory of the moments of these pairs and of each layer with itself, by block where intervals are wanted."""
-    kept = {frozenset(pair): pair for pair in [*pairs, *((name, name) for name in widths)]}
-    return 16 * sum(widths[x] * widths[y] for x, y in kept.values()) * (BLOCKS if intervals else 1)
-
-
-def loaded(model: Model) -> Recogniser:
-    """The recogniser itself, loaded where it is a name or a path."""
-    return load_recogniser(model) if isinstance(model, str | Path) else model
-
-
-def lengths_of(speech: Sequence[Utterance]) -> dict[str, int]:
-    """Utterance → how long it is, in hundredths of a second."""
-    return {u.id: max(1, round(u.duration / FRAME_SHIFT_SECONDS)) for u in speech}
-
-
-def heard_by(
-    recogniser: Transcribes, speech: Sequence[Utterance], progress: Callable[[int], None] | None = None
-) -> dict[str, str]:
-    """What a recogniser hears of each utterance, a minute of speech at a time."""
-    by_id = {u.id: u for u in speech}
-    heard: dict[str, str] = {}
-    for batch in batches_by_length(lengths_of(speech), frames=BATCH_FRAMES):
-        texts = recogniser.transcribe([Speech(read_audio(by_id[u]), by_id[u].text) for u in batch])
-        heard |= zip(batch, texts, strict=True)
-        if progress is not None:
-            progress(len(heard))
-    return heard
-
-
-def chosen_layers(recogniser: Recogniser, patterns: Sequence[str] | None, *, decoder: bool) -> list[Layer]:
-    """The layers that are asked for: one a block of the encoder or the decoder, or those of some names or globs."""
-    if patterns is not None:
-        if isinstance(recogniser, Finds):
-            return list(recogniser.find(patterns))
-        known = {layer.name: layer for layer in recogniser.layers()}
-        chosen = {name for name in known for pattern in patterns if fnmatchcase(name, pattern)}
-        if not chosen:
-            raise StudyError(f"no layer matches {', '.join(patterns)}; those of this recogniser are {', '.join(known)}")
-        return [layer for name, layer in known.items() if name in chosen]
-    if not decoder:
-        return list(recogniser.layers())
-    own = list(recogniser.decoder_layers()) if isinstance(recogniser, Decodes) else []
-    if not own:
-        raise StudyError(f"{type(recogniser).__name__} has no decoder whose layers could be compared")
-    return own
-
-
-def spread(utterances: Sequence[Utterance], count: int) -> list[Utterance]:
-    """At most so many utterances, spread evenly."""
-    every = max(1, len(utterances) / count)
-    return [utterances[int(i * every)] for i in range(min(count, len(utterances)))]
+def _reference(speech: Sequence[Utterance], recognisers: Mapping[str, Recogniser]) -> tuple[dict[str, str], str]:
+    """What was said, in lower case where the whole corpus is in capitals and no decoder is made for these."""
+    texts = {u.id: u.text for u in speech}
+    lower = all(getattr(recogniser, "writes_lower_case", False) for recogniser in recognisers.values())
+    if lower and all(text.upper() == text for text in texts.values()):
+        return {u: text.lower() for u, text in texts.items()}, "the reference, in lower case"
+    return texts, "the reference"

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
 from otoscope.adapters.series import CheckpointSeries
-from otoscope.adapters.weights import SUFFIXES
 from otoscope.capture import Layer, Recogniser
 from otoscope.errors import StudyError
 from otoscope.files import file_hash
-from otoscope.study.asked import chosen_layers
+from otoscope.study.looking import chosen_layers
 
 __all__ = ["Held", "HeldCheckpoints"]
+
+
+SETTINGS = (".json", ".safetensors", ".txt", ".model", ".py")
+"""How the names of files end that a folder of transformers is loaded from, tokenisers and its own code among them."""
 
 
 class Held(NamedTuple):
@@ -47,6 +51,11 @@ class HeldCheckpoints:
             del self._held[step]
         return {step: self._held.get(step) or self._open(step) for step in steps}
 
+    @cached_property
+    def settings(self) -> str:
+        """What tells the series from others with the same weights: how they are loaded, or what they are laid into."""
+        return self.series.settings()
+
     def fingerprints(self, steps: Sequence[int]) -> list[str]:
         """What tells checkpoints from others with other weights: a hash of the files, or the commit on the hub."""
         places = {checkpoint.step: checkpoint.place for checkpoint in self.series.checkpoints}
@@ -60,7 +69,7 @@ class HeldCheckpoints:
 
     def _open(self, step: int) -> Held:
         opened = self.series.open(step)
-        layers = chosen_layers(opened.recogniser, self.patterns, decoder=self.decoder)
+        layers = chosen_layers({"x": opened.recogniser}, self.patterns, decoder=self.decoder)["x"]
         names = [layer.name for layer in layers]
         self._names = self._names or names
         if names != self._names:
@@ -77,6 +86,6 @@ def _hash(place: Path) -> str:
     """Of a file, or of a folder's weights and settings; what optimisers keep beside them is left out."""
     if place.is_file():
         return file_hash(place)
-    kept = [p for p in place.iterdir() if p.suffix == ".json" or p.name.endswith(SUFFIXES)]
-    files = sorted(p for p in kept if p.suffix in (".json", ".safetensors") or p.name.startswith("pytorch_model"))
+    kept = (p for p in place.iterdir() if p.suffix in SETTINGS or p.name.startswith("pytorch_model"))
+    files = sorted(p for p in kept if p.is_file())
     return hashlib.sha256("".join(p.name + file_hash(p) for p in files).encode()).hexdigest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,9 +19,12 @@ from otoscope.labelled import similarity
 from otoscope.measures import Measure, Moments, Samples
 from otoscope.measures.path import moments_for
 from otoscope.measures.samples import lengths_to_index
-from otoscope.study.asked import BLOCKS, Asked, Model, Transcripts, sums_bytes
+from otoscope.study.asked import Asked, Transcripts
+from otoscope.study.looking import Model, source_of
+from otoscope.study.manifest import versions
 from otoscope.study.measuring import BATCH_FRAMES
 from otoscope.study.needs import LEVEL, SAMPLES, intervals_of, sources_of, without_roles
+from otoscope.study.way import BLOCKS, sums_bytes
 
 __all__ = ["MeasurePlan", "measure", "plan_measure"]
 
@@ -66,7 +70,9 @@ def measure(
         attributes have the `frames` and `utterances` that it was measured on, `undefined` where it was refused and
         why, `no_interval` where the interval was; the Dataset's have the
         `grid` in seconds a frame ("token" or "word" for decoders), the frames (tokens, words) and utterances of all
-        speech, and `clusters`, what was left out in turn for the intervals.
+        speech, `models` and `corpus` with its `splits`, `versions` in JSON, `left_out` (utterances that could not be
+        looked at, and why), for decoders `transcripts` (what they were fed), and `clusters`, what was left out in turn
+        for the intervals.
 
     Raises:
         StudyError: an empty corpus; `utterances` below 1; `samples` or clusters too few.
@@ -80,11 +86,12 @@ def measure(
         measures=measures,
         layers=layers,
         decoder=decoder,
-        transcripts=transcripts,
         utterances=utterances,
         samples=samples,
         intervals=intervals,
     )
+    if transcripts == "own":
+        asked = asked.with_own_transcripts()
     gathered = _gather(asked, progress)
     ends = intervals_of(gathered, asked.measures, asked.pairs)
     arrays: dict[str, xr.DataArray] = {}
@@ -98,7 +105,12 @@ def measure(
         "grid": asked.grid,
         "frames": gathered.frames,
         "utterances": gathered.utterances,
+        "models": [source_of(recogniser) for recogniser in asked.recognisers.values()],
         "corpus": corpus.name,
+        "splits": sorted({u.split for u in asked.speech if u.split}),
+        "versions": json.dumps(versions()),
+        "left_out": asked.left_out,
+        **({"transcripts": asked.fed} if asked.fed else {}),
     }
     if asked.clusters is not None:
         about |= {"clusters": asked.clusters.kind, "cluster_count": len(asked.clusters.blocks)}
@@ -118,6 +130,7 @@ class MeasurePlan:
     utterances: int
     frames: int
     grid: Seconds | TokenGrid
+    left_out: tuple[str, ...]
     layers: tuple[dict[str, int], ...]
     pairs: int
     path: str | None
@@ -153,7 +166,6 @@ def plan_measure(
         measures=measures,
         layers=layers,
         decoder=decoder,
-        transcripts=transcripts,
         utterances=utterances,
         samples=samples,
         intervals=intervals,
@@ -167,6 +179,7 @@ def plan_measure(
         utterances=len(asked.speech),
         frames=frames,
         grid=asked.grid,
+        left_out=tuple(asked.left_out),
         layers=tuple({layer.name: layer.units for layer in own} for own in asked.layers.values()),
         pairs=len(asked.pairs),
         path=None if way is None else way.name,
@@ -184,11 +197,11 @@ def plan_measure(
 
 def _kept(asked: Asked) -> list[str]:
     """The utterances whose frames are kept: all where Gram matrices of them are cheaper than covariances."""
-    return list(asked.tens) if asked.way is not None and asked.way.name == "gram" else asked.needs["sampled"]
+    return list(asked.costs) if asked.way is not None and asked.way.name == "gram" else asked.needs["sampled"]
 
 
 def _gather(asked: Asked, progress: Callable[[int], None] | None) -> Gathered:
-    batches = batches_by_length(asked.tens, frames=BATCH_FRAMES)
+    batches = batches_by_length(asked.costs, frames=BATCH_FRAMES)
     by_gram = asked.way is not None and asked.way.name == "gram"
     needs = asked.needs
     gathered = gather(

@@ -21,12 +21,12 @@ from otoscope.corpora import Corpus, Utterance, draw_splits, load
 from otoscope.errors import StudyError
 from otoscope.measures import Measure, Moments, Samples, registry
 from otoscope.measures.path import Path
-from otoscope.study.asked import sums_bytes, way_to_sums
 from otoscope.study.config import MIN_PROBE, StudyConfig
 from otoscope.study.cost import TIMED_SECONDS, one_thread_seconds, step_seconds
 from otoscope.study.preparation import GRID_SECONDS, prepare_measures, tokens_of
 from otoscope.study.recognisers import available_cores
 from otoscope.study.watched import MOST_WATCHED
+from otoscope.study.way import sums_bytes, way_to_sums
 
 __all__ = ["Plan", "RunPlan", "plan_study"]
 

@@ -239,10 +239,10 @@ def _run(
 def _key(unit: Unit, held: HeldCheckpoints, speech: _Heard, clusters: Clusters | None) -> str:
     """A hash of everything the unit's numbers depend on."""
     weights = held.fingerprints([checkpoint.step for checkpoint in unit.checkpoints])
-    chosen = [held.series.base, held.patterns, held.decoder]
+    chosen = [held.settings, held.patterns, held.decoder]
     parts: list[object] = [REVISION, [m.name for m in unit.measures], weights, chosen, speech.hash, unit.samples]
     if clusters is not None:
-        parts.append(sorted(clusters.of.items()))
+        parts.append([[u, clusters.of[u], clusters.blocks[clusters.of[u]]] for u in speech.ids])
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
-from pathlib import Path
 
 from whisper_normalizer.english import EnglishTextNormalizer
 
 from otoscope.asr.scoring import score
-from otoscope.capture import Recogniser, Transcribes
+from otoscope.capture import Transcribes
 from otoscope.corpora import Corpus
 from otoscope.errors import StudyError
-from otoscope.study.asked import heard_by, loaded, spread
+from otoscope.study.looking import Model, hearable, heard_by, loaded, name_of, source_of, spread
 
 __all__ = ["Transcribed", "transcribe"]
 
@@ -24,7 +23,7 @@ class Transcribed:
 
     `wer` and `cer` are fractions; `words` counts those of the references, both after `normaliser`, which is named with
     its version; `recogniser` says what was loaded. `empty` names utterances whose reference has no words, which are
-    not scored.
+    not scored, `left_out` those that the recogniser cannot take, each with the reason.
     """
 
     recogniser: str
@@ -34,10 +33,11 @@ class Transcribed:
     words: int
     normaliser: str
     empty: tuple[str, ...]
+    left_out: tuple[str, ...]
 
 
 def transcribe(
-    model: str | Path | Recogniser,
+    model: Model,
     *,
     corpus: Corpus,
     utterances: int = 300,
@@ -65,8 +65,10 @@ def transcribe(
         )
     recogniser = loaded(model)
     if not isinstance(recogniser, Transcribes):
-        raise StudyError(f"{type(recogniser).__name__} writes no transcript: its layers can be measured, no more")
-    chosen = spread(corpus.utterances, utterances)
+        raise StudyError(f"{name_of(recogniser)} writes no transcript: its layers can be measured, no more")
+    chosen, left_out = hearable(spread(corpus.utterances, utterances), {"x": recogniser}, {"x": []})
+    if not chosen:
+        raise StudyError(f"no utterance of the corpus {corpus.name!r} can be transcribed: {left_out[0]}")
     heard = heard_by(recogniser, chosen, progress)
     normalise = EnglishTextNormalizer()
     references = {u.id: normalise(u.text) for u in chosen}
@@ -75,11 +77,12 @@ def transcribe(
         raise StudyError(f"no utterance of the corpus {corpus.name!r} has a word that could be scored")
     rates = score([references[u] for u in scored], [normalise(heard[u]) for u in scored])
     return Transcribed(
-        str(getattr(recogniser, "source", type(recogniser).__name__)),
+        source_of(recogniser),
         {u.id: heard[u.id] for u in chosen},
         rates.wer,
         rates.cer,
         rates.words,
         f"whisper-normalizer {version('whisper-normalizer')}, English",
         tuple(u for u in references if u not in set(scored)),
+        tuple(left_out),
     )

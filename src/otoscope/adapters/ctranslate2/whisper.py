@@ -48,11 +48,12 @@ class Whisper(NamedTuple):
     tokeniser: WhisperTokenizer
 
 
-def load_ctranslate2(folder: str | Path) -> HuggingFaceRecogniser:
+def load_ctranslate2(folder: str | Path, *, language: str = "en") -> HuggingFaceRecogniser:
     """A Whisper that CTranslate2 or faster-whisper runs, as a recogniser to be looked into.
 
     Arguments:
         folder: with `model.bin`, `tokenizer.json` and, where there is one, `config.json`.
+        language: the language code in the prompt of a multilingual model.
 
     Returns:
         The recogniser, named after the folder; it computes with transformers, and encoder and decoder can be captured.
@@ -68,6 +69,7 @@ def load_ctranslate2(folder: str | Path) -> HuggingFaceRecogniser:
         model,
         feature_extractor=feature_extractor,
         tokeniser=tokeniser,
+        language=language,
         name=folder.resolve().name,
         source=str(folder),
     )

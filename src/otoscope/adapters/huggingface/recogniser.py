@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from otoscope.adapters.huggingface.passes import Pass, stacked, to_model
 from otoscope.adapters.huggingface.structure import Structure, structure_of
-from otoscope.adapters.huggingface.teacher import Teacher, teacher_of
+from otoscope.adapters.huggingface.teacher import Teacher, teacher_of, writes_lower_case
 from otoscope.adapters.huggingface.transcribing import transcribed
 from otoscope.capture import SAMPLE_RATE_HZ, Batch, Fed, Layer, Seconds, Speech, TorchRecogniser, capture, select
 from otoscope.capture.discovery import infer_layers
@@ -85,6 +85,11 @@ class HuggingFaceRecogniser(TorchRecogniser):
         if self.structure.decoder is None or self.tokeniser is None:
             return None
         return teacher_of(self.module, self.tokeniser, self.module.get_submodule(self.structure.decoder), self.language)
+
+    @cached_property
+    def writes_lower_case(self) -> bool:
+        """Whether its tokens are made for lower case: capitals alone are not what its decoder knows."""
+        return self.tokeniser is not None and writes_lower_case(self.tokeniser)
 
     def tokenise(self, text: str) -> list[int]:
         """The token ids of a text as the decoder is fed them, without prompt and end."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from otoscope.errors import CaptureError
 
-__all__ = ["Teacher", "teacher_of", "words_of"]
+__all__ = ["Teacher", "teacher_of", "words_of", "writes_lower_case"]
 
 MARKS = ("▁", "Ġ")
 """How sentencepiece and byte-level pieces mark the beginning of a word."""
@@ -25,8 +25,7 @@ class Teacher:
     """Turns transcripts into what a decoder is fed.
 
     `prompt` are the token ids that a decoder starts from, `end` the id that it ends a transcript with, `most` the
-    positions that it has (None: no limit), `leading` what stands before a transcript's first word. With `lowers`,
-    transcripts in capitals alone, as LibriSpeech's are, are fed in lower case, as the model would write them.
+    positions that it has (None: no limit), `leading` what stands before a transcript's first word.
     """
 
     tokeniser: Any
@@ -34,7 +33,6 @@ class Teacher:
     end: int
     most: int | None = None
     leading: str = ""
-    lowers: bool = False
 
     def tokens(self, text: str) -> tuple[list[int], list[int]]:
         """The tokens of a transcript with its end, and the word that each is a part of.
@@ -42,8 +40,6 @@ class Teacher:
         Raises CaptureError where the decoder has too few positions for it.
         """
         text = " ".join(text.split())
-        if self.lowers and text.isupper():
-            text = text.lower()
         said = self.leading + text if text else ""
         tokens, words = words_of(self.tokeniser, said)
         if self.most is not None and len(self.prompt) + len(tokens) > self.most:
@@ -127,10 +123,10 @@ def teacher_of(module: Any, tokeniser: Any, decoder: Any, language: str) -> Teac
         )
     # Whisper's transcripts begin with a space, in training as in what it writes.
     leading = " " if kind == "whisper" else ""
-    return Teacher(tokeniser, tuple(prompt), int(end), most, leading, lowers=_writes_lower_case(tokeniser))
+    return Teacher(tokeniser, tuple(prompt), int(end), most, leading)
 
 
-def _writes_lower_case(tokeniser: Any) -> bool:
+def writes_lower_case(tokeniser: Any) -> bool:
     """Whether lower case takes a tokeniser fewer tokens than capitals: it was made for texts that are mostly that.
 
     One that does not know a case needs few tokens for it too, those of what is unknown: then fewer letters come back.
