@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import copy
+import hashlib
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from otoscope.adapters.finding import Found, find_checkpoints
+from otoscope.adapters.fingerprint import described, fingerprint
 from otoscope.adapters.fitting import fit
 from otoscope.adapters.training_steps import steps_of_revisions
 from otoscope.adapters.weights import read_weights
@@ -45,7 +49,8 @@ class CheckpointSeries:
 
     `told_by` says where the steps were taken from. `skipped` names what lay beside the checkpoints and is none of
     them, each with the reason. `base` says what weights are laid into, empty where checkpoints are whole. `opener`
-    loads one.
+    loads one. `settings` gives a hash of what else numbers depend on: the base's structure, settings and features, or
+    how whole checkpoints are loaded.
     """
 
     name: str
@@ -54,6 +59,7 @@ class CheckpointSeries:
     skipped: tuple[str, ...]
     base: str
     opener: Callable[[Path | str], Opened]
+    settings: Callable[[], str] = str
 
     @property
     def steps(self) -> tuple[int, ...]:
@@ -111,9 +117,12 @@ def series(
     if path.is_dir() and not revisions:
         found = find_checkpoints(path, weights=base is not None)
         checkpoints = tuple(SavedCheckpoint(step, place) for place, step in found.steps.items())
-        opener = _whole(_loader(found, load)) if base is None else _into(base, load or _transformers)
-        about = "" if base is None else _described(base)
-        return CheckpointSeries(found.name, checkpoints, found.told_by, found.skipped, about, opener)
+        told = (found.name, checkpoints, found.told_by, found.skipped)
+        if base is None:
+            loader = _loader(found, load)
+            return CheckpointSeries(*told, "", _whole(loader), partial(_way, loader))
+        loader = load or _transformers
+        return CheckpointSeries(*told, _described(base), _into(base, loader), partial(_settings, base, loader))
     name, _, pinned = str(place).partition("@")
     chosen = list(revisions or filter(None, pinned.split(",")))
     if not chosen or path.exists():
@@ -129,8 +138,9 @@ def series(
     steps = steps_of_revisions(chosen)
     saved = sorted((step, f"{name}@{revision}") for revision, step in steps.of.items())
     checkpoints = tuple(SavedCheckpoint(step, place) for step, place in saved)
-    opener = _whole(load or _transformers)
-    return CheckpointSeries(name.rpartition("/")[2], checkpoints, steps.told_by, (), "", opener)
+    loader = load or _transformers
+    told = (name.rpartition("/")[2], checkpoints, steps.told_by, ())
+    return CheckpointSeries(*told, "", _whole(loader), partial(_way, loader))
 
 
 def _loader(found: Found, load: Load | None) -> Load:
@@ -185,6 +195,15 @@ def _fresh(base: Base, load: Load) -> TorchRecogniser:
             "give a TorchRecogniser"
         )
     return made
+
+
+def _way(load: Load) -> str:
+    """A hash of how checkpoints are loaded: the function, and what it was made with, such as a language."""
+    return hashlib.sha256(json.dumps(described(load)).encode()).hexdigest()
+
+
+def _settings(base: Base, load: Load) -> str:
+    return fingerprint(base if isinstance(base, TorchRecogniser) else _fresh(base, load))
 
 
 def _described(base: Base) -> str:
