@@ -248,11 +248,15 @@ def test_no_hook_is_left_behind(family):
 
 def test_speech_that_is_too_short_or_too_long_is_refused(family):
     name, recogniser = family
-    nothing = Speech(np.zeros(0, dtype=np.float32))
-    with pytest.raises(CaptureError, match=r"utterance 1 of the batch has 0 samples, less than one frame of"):
-        recogniser.prepare([*speech(9_200), nothing])
+    nothing = np.zeros(0, dtype=np.float32)
+    for text, which in (("THE CAT", "the utterance 'THE CAT'"), ("", "an utterance without a transcript")):
+        with pytest.raises(CaptureError, match=rf"^{which} has 0 samples, less than one frame of .* leave it out$"):
+            recogniser.prepare([*speech(9_200), Speech(nothing, text)])
     if name == "whisper":
-        with pytest.raises(CaptureError, match=r"takes 3 s of speech at once, and utterance 0 of the batch has 3\.1 s"):
+        message = (
+            r"takes 3 s of speech at once, and the utterance 'THE CAT SAT ON A MAT' has 3\.1 s: leave out the longest"
+        )
+        with pytest.raises(CaptureError, match=message):
             recogniser.prepare(speech(49_600))
 
 

@@ -7,9 +7,9 @@ import torch
 import transformers
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from otoscope import CaptureError
+from otoscope import CaptureError, reduce
 from otoscope.adapters.huggingface import HuggingFaceRecogniser
-from otoscope.adapters.huggingface.teacher import PANGRAM, words_of, writes_lower_case
+from otoscope.adapters.huggingface.teacher import PANGRAM, Teacher, words_of, writes_lower_case
 from otoscope.capture import Speech
 from tests.adapters.huggingface_small import SMALL, convolutional, letters, pieces, speech, waves, whisper_tokens
 
@@ -119,24 +119,59 @@ def test_a_language_that_a_model_does_not_know_is_refused(tmp_path):
     model, extractor, tokeniser = SMALL["whisper"].build(tmp_path)
     model.generation_config.is_multilingual = True
     recogniser = HuggingFaceRecogniser(model, feature_extractor=extractor, tokeniser=tokeniser, language="xx")
-    with pytest.raises(CaptureError, match=r"the tokeniser has no token <\|xx\|>: give a language"):
-        recogniser.prepare(speech(9_200))
-    with pytest.raises(CaptureError, match="the tokeniser has no token __xx__"):
-        recogniser_of("seamless_m4t", tmp_path, language="xx").prepare(speech(9_200))
+    unfed(recogniser, r"the tokeniser has no token <\|xx\|>: give a language")
+    unfed(recogniser_of("seamless_m4t", tmp_path, language="xx"), "the tokeniser has no token __xx__")
 
 
-def test_a_transcript_longer_than_the_decoder_is_refused(tmp_path):
-    recogniser = recogniser_of("whisper", tmp_path)
-    with pytest.raises(CaptureError, match=r"the transcript 'CAT CAT .*has 60 tokens and the decoder room for 46"):
-        recogniser.prepare([Speech(speech(9_200)[0].audio, " ".join(["CAT"] * 60))])
+def unfed(recogniser, message, text="THE CAT"):
+    """Encoders run whatever is the matter with the decoder, whose layers say what it is."""
+    batch = recogniser.prepare([*speech(9_200), Speech(speech(9_200)[0].audio, text)])
+    assert batch.fed is None
+    encoder, decoder = (layers[-1].name for layers in (recogniser.layers(), recogniser.decoder_layers()))
+    plain = recogniser.prepare([Speech(one.audio) for one in 2 * speech(9_200)])
+    assert torch.equal(recogniser.outputs(batch, [encoder])[encoder], recogniser.outputs(plain, [encoder])[encoder])
+    for _ in range(2):
+        with pytest.raises(CaptureError, match=message):
+            recogniser.outputs(batch, [encoder, decoder])
+
+
+def test_a_transcript_longer_than_the_decoder_is_refused_by_the_decoder_alone(tmp_path):
+    recogniser, long = recogniser_of("whisper", tmp_path), " ".join(["CAT"] * 60)
+    message = r"the transcript 'CAT CAT CAT CAT CAT CAT…' has 60 tokens and the decoder room for 46: cut the utterance"
+    unfed(recogniser, message, long)
+    views = [layer.name for layer in recogniser.layers()]
+    audio = speech(9_200)[0].audio
+    moments = reduce({"x": recogniser}, [recogniser.prepare([Speech(audio, long), Speech(audio, "CAT")])])
+    assert list(moments.widths) == [f"x:{name}" for name in views]
+    with pytest.raises(CaptureError, match=message):
+        reduce(
+            {"x": recogniser}, [recogniser.prepare([Speech(audio, long)])], layers={"x": recogniser.decoder_layers()}
+        )
 
 
 def test_a_decoder_without_a_start_is_refused(tmp_path):
     model, extractor, tokeniser = SMALL["moonshine"].build(tmp_path)
     model.generation_config.eos_token_id = model.config.eos_token_id = None
     recogniser = HuggingFaceRecogniser(model, feature_extractor=extractor, tokeniser=tokeniser)
-    with pytest.raises(CaptureError, match="does not say which token its decoder starts from and ends with"):
-        recogniser.prepare(speech(9_200))
+    unfed(recogniser, "does not say which token its decoder starts from and ends with")
+    with pytest.raises(CaptureError, match="does not say which token"):
+        recogniser.transcribe(speech(9_200))
+
+
+@pytest.mark.parametrize("kind", ["fast", "slow"])
+def test_a_word_that_becomes_no_token_is_named(kind, tmp_path):
+    """One of letters that are not in the vocabulary, where there is no token for the unknown; a character of no width."""
+    word = "&" if kind == "fast" else "\u200b"
+    if kind == "fast":
+        backend = Tokenizer(models.BPE({c: i for i, c in enumerate("ACEHT")}, []))
+        backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+        tokeniser = transformers.PreTrainedTokenizerFast(tokenizer_object=backend)
+    else:
+        tokeniser = pieces(tmp_path, slow=True)
+    with pytest.raises(CaptureError) as told:
+        Teacher(tokeniser, (0,), 1).tokens(f"THE {word} CAT")
+    start = f"the tokeniser gives the word {word!r} of the transcript {f'THE {word} CAT'!r} no token: take it out"
+    assert str(told.value).startswith(start)
 
 
 def test_an_empty_transcript_is_its_end_alone(tmp_path):

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
+from otoscope.adapters.padding import joined
 from otoscope.capture import SAMPLE_RATE_HZ, Batch, Layer, Seconds, Speech, TorchRecogniser, capture, select
 from otoscope.capture.discovery import choose_layers, infer_layers
 from otoscope.capture.discovery.looking import noise
@@ -141,7 +142,7 @@ class PlainRecogniser(TorchRecogniser):
             for one in _singly(batch.inputs, batch.lengths):
                 self._pass(*one)
                 rows.append(captured.take())
-        return {name: _joined([row[name] for row in rows], axis) for name, axis in axes.items()}
+        return {name: joined([row[name] for row in rows], axis) for name, axis in axes.items()}
 
     def _pass(self, inputs: Tensor, lengths: Tensor) -> Any:
         first = next(self.module.parameters(), None)
@@ -173,13 +174,3 @@ def _singly(inputs: Tensor, lengths: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     """Each utterance of a padded batch as a batch of its own, without padding."""
     for row, length in zip(inputs, lengths, strict=True):
         yield row[None, : int(length)], length[None]
-
-
-def _joined(rows: Sequence[Tensor], axis: int) -> Tensor:
-    """Outputs of single utterances as one padded batch, utterances on this axis."""
-    sizes = [max(row.shape[i] for row in rows) for i in range(rows[0].dim())]
-    sizes[axis] = 1
-    padded = [row.new_zeros(sizes) for row in rows]
-    for whole, row in zip(padded, rows, strict=True):
-        whole[tuple(slice(n) for n in row.shape)] = row
-    return torch.cat(padded, axis)

@@ -11,10 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from otoscope.adapters.huggingface.passes import Pass, stacked, to_model
+from otoscope.adapters.huggingface.passes import Pass, Passes, to_model
 from otoscope.adapters.huggingface.structure import Structure, structure_of
-from otoscope.adapters.huggingface.teacher import Teacher, teacher_of, writes_lower_case
+from otoscope.adapters.huggingface.teacher import Teacher, shortened, teacher_of, writes_lower_case
 from otoscope.adapters.huggingface.transcribing import transcribed
+from otoscope.adapters.padding import joined
 from otoscope.capture import SAMPLE_RATE_HZ, Batch, Fed, Layer, Seconds, Speech, TorchRecogniser, capture, select
 from otoscope.capture.discovery import infer_layers
 from otoscope.errors import CaptureError
@@ -103,34 +104,45 @@ class HuggingFaceRecogniser(TorchRecogniser):
         """Utterances as the model takes them; where it has a decoder, with what teacher forcing feeds it.
 
         `inputs` are the arguments of one forward pass after another: one pass for all utterances, or one for each where
-        padding would change their frames. Lengths count samples. Raises CaptureError for an utterance that is longer
-        than the model takes, or that holds no speech at all.
+        padding would change their frames. Lengths count samples. Where a decoder cannot be fed the transcripts, `fed`
+        is None: layers of the encoder do not need it, and asking for the decoder's is an error that says why.
+
+        Raises CaptureError for an utterance that is longer than the model takes, or that holds no speech at all.
         """
-        self._check(speech)
+        for one in speech:
+            self._check(one)
         groups = [speech] if speech and self.structure.padding_proof else [[one] for one in speech]
-        inputs: list[dict[str, Tensor]] = [self._features(group) for group in groups]
+        inputs = Passes(self._features(group) for group in groups)
         fed = None
-        if self.teacher is not None:
-            taught = [self.teacher.tokens(one.text) for one in speech]
-            fed = Fed([t for t, _ in taught], [w for _, w in taught], start=len(self.teacher.prompt) - 1)
-            rows = iter(fed.tokens)
-            for group, arguments in zip(groups, inputs, strict=True):
-                arguments["decoder_input_ids"] = self._decoder_ids([next(rows) for _ in group], self.teacher)
+        try:
+            fed = self._feed(speech, groups, inputs)
+        except CaptureError as error:
+            inputs.unfed = error.with_traceback(None)
         return Batch(inputs, torch.tensor([len(one.audio) for one in speech]), fed)
 
-    def _check(self, speech: Sequence[Speech]) -> None:
-        for number, one in enumerate(speech):
-            seconds = len(one.audio) / SAMPLE_RATE_HZ
-            if self.padded_seconds is not None and seconds > self.padded_seconds:
-                raise CaptureError(
-                    f"{self.name} takes {self.padded_seconds:g} s of speech at once, and utterance {number} of the "
-                    f"batch has {seconds:.1f} s: cut it into shorter ones"
-                )
-            if self.structure.family is not None and not self.layers()[0].frames([len(one.audio)], self.frame_shift)[0]:
-                raise CaptureError(
-                    f"utterance {number} of the batch has {len(one.audio)} samples, less than one frame of "
-                    f"{self.name}: leave it out"
-                )
+    def _feed(self, speech: Sequence[Speech], groups: Sequence[Sequence[Speech]], inputs: Passes) -> Fed | None:
+        """Puts what the decoder is fed into the arguments of the passes, where there is one."""
+        if self.teacher is None:
+            return None
+        taught = [self.teacher.tokens(one.text) for one in speech]
+        fed = Fed([t for t, _ in taught], [w for _, w in taught], start=len(self.teacher.prompt) - 1)
+        rows = iter(fed.tokens)
+        for group, arguments in zip(groups, inputs, strict=True):
+            arguments["decoder_input_ids"] = self._decoder_ids([next(rows) for _ in group], self.teacher)
+        return fed
+
+    def _check(self, one: Speech) -> None:
+        seconds = len(one.audio) / SAMPLE_RATE_HZ
+        which = f"the utterance {shortened(one.text)!r}" if one.text.strip() else "an utterance without a transcript"
+        if self.padded_seconds is not None and seconds > self.padded_seconds:
+            raise CaptureError(
+                f"{self.name} takes {self.padded_seconds:g} s of speech at once, and {which} has {seconds:.1f} s: "
+                "leave out the longest utterances, or cut them"
+            )
+        if self.structure.family is not None and not self.layers()[0].frames([len(one.audio)], self.frame_shift)[0]:
+            raise CaptureError(
+                f"{which} has {len(one.audio)} samples, less than one frame of {self.name}: leave it out"
+            )
 
     def _features(self, speech: Sequence[Speech]) -> dict[str, Tensor]:
         audio = [np.asarray(one.audio, dtype=np.float32) for one in speech]
@@ -161,27 +173,34 @@ class HuggingFaceRecogniser(TorchRecogniser):
     def outputs(self, batch: Batch, layers: Sequence[str]) -> Mapping[str, Tensor]:
         """Forward passes of a batch, and what the named layers put out in them, padded to the longest.
 
-        Raises CaptureError for a layer that did not fire, and for one of a decoder that there is no tokeniser to feed.
+        Raises CaptureError for a layer that did not fire, and for one of a decoder that cannot be fed: there is no
+        tokeniser, or a transcript does not fit.
         """
         whole = self.structure.decoder is None or any(not self._in_encoder(name) for name in layers)
-        self._need_teacher(layers)
+        self._need_teacher(layers, batch)
         parts = []
         with capture(self.module, layers) as captured:
             for arguments in batch.inputs:
                 self._forward(arguments, whole=whole)
                 parts.append(captured.take())
-        return {name: stacked([part[name] for part in parts]) for name in parts[0]} if parts else {}
+        return {name: joined([part[name] for part in parts]) for name in parts[0]} if parts else {}
 
     def _in_encoder(self, name: str) -> bool:
         return f"{name}.".startswith(f"{self.structure.encoder}." if self.structure.encoder else "")
 
-    def _need_teacher(self, layers: Sequence[str]) -> None:
+    def _need_teacher(self, layers: Sequence[str], batch: Batch | None = None) -> None:
+        """Raises CaptureError where some of the layers run on what a decoder is fed, and nothing is fed."""
         outside = [name for name in layers if not self._in_encoder(name)]
-        if outside and self.structure.decoder is not None and self.teacher is None:
+        if not outside or self.structure.decoder is None:
+            return
+        if self.teacher is None:  # or it says what it lacks
             raise CaptureError(
                 f"{outside[0]} of {self.name} runs on what a decoder is fed, and there is no tokeniser for that: "
                 "give HuggingFaceRecogniser(..., tokeniser=...)"
             )
+        unfed = None if batch is None else getattr(batch.inputs, "unfed", None)
+        if unfed is not None:
+            raise unfed
 
     @torch.inference_mode()
     def _forward(self, arguments: Pass, *, whole: bool) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 
 from otoscope.errors import CaptureError
 
-__all__ = ["Teacher", "teacher_of", "words_of", "writes_lower_case"]
+__all__ = ["WHISPER_MULTILINGUAL", "Teacher", "shortened", "teacher_of", "words_of", "writes_lower_case"]
 
 MARKS = ("▁", "Ġ")
 """How sentencepiece and byte-level pieces mark the beginning of a word."""
@@ -37,17 +37,42 @@ class Teacher:
     def tokens(self, text: str) -> tuple[list[int], list[int]]:
         """The tokens of a transcript with its end, and the word that each is a part of.
 
-        Raises CaptureError where the decoder has too few positions for it.
+        Raises CaptureError where the decoder has too few positions for it, and for a word without a token.
         """
         text = " ".join(text.split())
         said = self.leading + text if text else ""
         tokens, words = words_of(self.tokeniser, said)
+        silent = _silent(self.tokeniser, text, words)
+        if silent:
+            raise CaptureError(
+                f"the tokeniser gives the word {silent!r} of the transcript {shortened(text)!r} no token: take it out "
+                "of the transcript, or leave the utterance out"
+            )
         if self.most is not None and len(self.prompt) + len(tokens) > self.most:
             raise CaptureError(
-                f"the transcript {text[:40]!r}… has {len(tokens)} tokens and the decoder room for "
+                f"the transcript {shortened(text)!r} has {len(tokens)} tokens and the decoder room for "
                 f"{self.most - len(self.prompt)}: cut the utterance"
             )
         return [*tokens, self.end], [*words, -1]
+
+
+def shortened(text: str) -> str:
+    """The first words of a transcript, by which an utterance can be found.
+
+    >>> shortened("the quick brown fox jumps over the lazy dog")
+    'the quick brown fox jumps over…'
+    """
+    words = text.split()
+    return " ".join(words[:6])[:60] + ("…" if len(words) > 6 else "")
+
+
+def _silent(tokeniser: Any, text: str, words: Sequence[int]) -> str | None:
+    """The first word of a transcript that none of its tokens belongs to."""
+    said = text.split()
+    absent = [word for number, word in enumerate(said) if number not in set(words)]
+    # By marks words are counted only: which of them is left out shows when each is alone.
+    alone = (word for word in said if not tokeniser(word, add_special_tokens=False)["input_ids"])
+    return next(alone, absent[0]) if absent else None
 
 
 def words_of(tokeniser: Any, text: str) -> tuple[list[int], list[int]]:
