@@ -97,6 +97,12 @@ def test_base_knows_languages_and_hears(pretrained, speech):
     assert word_error_rate(speech[1:3], heard) < 0.1, heard
 
 
+def test_base_is_asked_in_the_language_that_is_given(pretrained):
+    recogniser = load_ctranslate2(pretrained("whisper-base"), language="de")
+    names = recogniser.tokeniser.convert_ids_to_tokens(list(recogniser.teacher.prompt))
+    assert names == ["<|startoftranscript|>", "<|de|>", "<|transcribe|>", "<|notimestamps|>"]
+
+
 def test_blocks_are_captured_under_the_reference_text(pretrained, speech):
     recogniser = load_ctranslate2(pretrained("whisper-tiny.en"))
     batch = recogniser.prepare([Speech(one.audio, one.text.lower()) for one in speech[:2]])

@@ -160,7 +160,7 @@ def test_a_decoder_without_a_start_is_refused(tmp_path):
 
 @pytest.mark.parametrize("kind", ["fast", "slow"])
 def test_a_word_that_becomes_no_token_is_named(kind, tmp_path):
-    """One of letters that are not in the vocabulary, where there is no token for the unknown; a character of no width."""
+    """One of letters that no token stands for, not even one for the unknown; a character of no width."""
     word = "&" if kind == "fast" else "\u200b"
     if kind == "fast":
         backend = Tokenizer(models.BPE({c: i for i, c in enumerate("ACEHT")}, []))

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
+from otoscope.adapters.huggingface.faults import quiet
 from otoscope.errors import CaptureError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
-__all__ = ["assembled"]
+    from otoscope.adapters.huggingface import HuggingFaceRecogniser
+
+__all__ = ["assembled", "recogniser_of"]
 
 
 def assembled(kind: Any, config: PreTrainedConfig, weights: Mapping[str, Tensor], *, source: Path) -> Any:
@@ -29,7 +31,9 @@ def assembled(kind: Any, config: PreTrainedConfig, weights: Mapping[str, Tensor]
     Raises:
         CaptureError: a weight is missing, has another shape than the configuration asks for, or has no place.
     """
-    with _quiet():
+    import transformers
+
+    with quiet(transformers):
         # Through from_pretrained, because it skips the random start and leaves the random state as it was.
         model, found = kind.from_pretrained(
             None, config=config, state_dict=dict(weights), output_loading_info=True, ignore_mismatched_sizes=True
@@ -43,17 +47,16 @@ def assembled(kind: Any, config: PreTrainedConfig, weights: Mapping[str, Tensor]
     return model.eval()
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without transformers' progress bar and its table of weights that do not fit, of which the error says enough."""
-    from transformers.utils import logging
+def recogniser_of(parts: tuple[Any, Any, Any], folder: Path, *, language: str = "en") -> HuggingFaceRecogniser:
+    """A model, its feature extractor and its tokeniser as a recogniser, named after the folder that they come from."""
+    from otoscope.adapters.huggingface import HuggingFaceRecogniser
 
-    bar, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if bar:
-            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+    model, feature_extractor, tokeniser = parts
+    return HuggingFaceRecogniser(
+        model,
+        feature_extractor=feature_extractor,
+        tokeniser=tokeniser,
+        language=language,
+        name=folder.resolve().name,
+        source=str(folder),
+    )

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from otoscope.adapters.plain import PlainRecogniser
-from otoscope.adapters.toolkits import instance_of
+from otoscope.adapters.toolkits import instance_of, recogniser_of
 from otoscope.capture import Layer, Speech
 
 __all__ = ["from_espnet"]
@@ -40,12 +40,7 @@ def from_espnet(model: Any, *, layers: Sequence[str | Layer] | None = None, alon
         # The best hypothesis comes first, its text first in it; None where the model has no tokeniser.
         return [speech2text(one.audio)[0][0] or "" for one in speech]
 
-    return PlainRecogniser(
-        speech2text.asr_model,
-        forward=forward,
-        alone=alone,
-        layers=layers,
-        transcribe=transcribe,
-        name=type(speech2text.asr_model.encoder).__name__,
-        source=f"espnet {type(speech2text.asr_model).__name__}",
+    asr, name = speech2text.asr_model, type(speech2text.asr_model.encoder).__name__
+    return recogniser_of(
+        "espnet", asr, asr, name=name, forward=forward, transcribe=transcribe, layers=layers, alone=alone
     )

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from otoscope.adapters.plain import PlainRecogniser
-from otoscope.adapters.toolkits import instance_of
+from otoscope.adapters.toolkits import for_16_khz, instance_of, recogniser_of
 from otoscope.capture import SAMPLE_RATE_HZ, Layer, Speech
 from otoscope.errors import CaptureError
 
@@ -33,9 +33,7 @@ def from_nemo(model: Any, *, layers: Sequence[str | Layer] | None = None, alone:
     asr = instance_of(model, "nemo.collections.asr.models", "ASRModel", "nemo_toolkit[asr]")
     if not isinstance(getattr(asr, "encoder", None), nn.Module) or not hasattr(asr, "preprocessor"):
         raise CaptureError(f"{type(asr).__name__} of NeMo has no preprocessor and encoder to run")
-    rate = int(getattr(asr.preprocessor, "_sample_rate", SAMPLE_RATE_HZ))
-    if rate != SAMPLE_RATE_HZ:
-        raise CaptureError(f"the model of NeMo is for speech at {rate} Hz, and speech here is at 16000 Hz")
+    for_16_khz("NeMo", int(getattr(asr.preprocessor, "_sample_rate", SAMPLE_RATE_HZ)))
     featurizer = getattr(asr.preprocessor, "featurizer", None)
     for setting in ("pad_to", "dither"):
         # Padded to whole multiples of frames, layers would have more frames than the speech has.
@@ -52,12 +50,4 @@ def from_nemo(model: Any, *, layers: Sequence[str | Layer] | None = None, alone:
         heard = heard[0] if isinstance(heard, tuple) else heard
         return [str(getattr(one, "text", one)) for one in heard]
 
-    return PlainRecogniser(
-        asr,
-        forward=forward,
-        alone=alone,
-        layers=layers,
-        transcribe=transcribe,
-        name=type(asr).__name__,
-        source=f"nemo {type(asr).__name__}",
-    )
+    return recogniser_of("nemo", asr, asr, forward=forward, transcribe=transcribe, layers=layers, alone=alone)

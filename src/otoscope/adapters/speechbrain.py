@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from otoscope.adapters.plain import PlainRecogniser
-from otoscope.adapters.toolkits import instance_of
-from otoscope.capture import SAMPLE_RATE_HZ, Layer, Speech
+from otoscope.adapters.toolkits import for_16_khz, instance_of, recogniser_of
+from otoscope.capture import Layer, Speech
 from otoscope.errors import CaptureError
 
 __all__ = ["from_speechbrain"]
@@ -38,9 +38,7 @@ def from_speechbrain(model: Any, *, layers: Sequence[str | Layer] | None = None,
             f"{type(asr).__name__} of SpeechBrain has no encode_batch and transcribe_batch: expected an EncoderASR or "
             "an EncoderDecoderASR"
         )
-    rate = int(asr.audio_normalizer.sample_rate)
-    if rate != SAMPLE_RATE_HZ:
-        raise CaptureError(f"the model of SpeechBrain is for speech at {rate} Hz, and speech here is at 16000 Hz")
+    for_16_khz("SpeechBrain", int(asr.audio_normalizer.sample_rate))
 
     def forward(_mods: nn.Module, audio: Tensor, lengths: Tensor) -> Tensor:
         encoded: Tensor = asr.encode_batch(audio, lengths / lengths.max())  # relative to the longest
@@ -51,12 +49,6 @@ def from_speechbrain(model: Any, *, layers: Sequence[str | Layer] | None = None,
         one = torch.ones(1)
         return [str(asr.transcribe_batch(torch.from_numpy(s.audio)[None], one)[0][0]) for s in speech]
 
-    return PlainRecogniser(
-        asr.mods,
-        forward=forward,
-        alone=alone,
-        layers=layers,
-        transcribe=transcribe,
-        name=type(asr).__name__,
-        source=f"speechbrain {type(asr).__name__}",
+    return recogniser_of(
+        "speechbrain", asr, asr.mods, forward=forward, transcribe=transcribe, layers=layers, alone=alone
     )

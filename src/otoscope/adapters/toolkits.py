@@ -1,13 +1,18 @@
-"""Toolkits that are imported only when one of their models is looked into."""
+"""What models of other toolkits have in common: how they are told, and how one becomes a recogniser."""
 
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from torch import nn
+
+from otoscope.adapters.plain import Forward, PlainRecogniser
+from otoscope.capture import SAMPLE_RATE_HZ, Layer, Speech
 from otoscope.errors import CaptureError
 
-__all__ = ["instance_of"]
+__all__ = ["for_16_khz", "instance_of", "recogniser_of"]
 
 
 def instance_of(model: object, module: str, kind: str, package: str) -> Any:
@@ -26,3 +31,33 @@ def instance_of(model: object, module: str, kind: str, package: str) -> Any:
             f"expected a {module}.{kind}, got {type(model).__name__}: load the model with {package} first, and give it"
         )
     return model
+
+
+def for_16_khz(toolkit: str, rate: int) -> None:
+    """Raises CaptureError for a model that takes speech of another sample rate."""
+    if rate != SAMPLE_RATE_HZ:
+        raise CaptureError(f"the model of {toolkit} is for speech at {rate} Hz, and speech here is at 16000 Hz")
+
+
+def recogniser_of(
+    toolkit: str,
+    model: Any,
+    module: nn.Module,
+    *,
+    name: str | None = None,
+    forward: Forward,
+    transcribe: Callable[[Sequence[Speech]], list[str]],
+    layers: Sequence[str | Layer] | None,
+    alone: bool,
+) -> PlainRecogniser:
+    """A toolkit's model as a recogniser, looked into by the names in its module."""
+    kind = type(model).__name__
+    return PlainRecogniser(
+        module,
+        forward=forward,
+        alone=alone,
+        layers=layers,
+        transcribe=transcribe,
+        name=name or kind,
+        source=f"{toolkit} {kind}",
+    )

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
-from otoscope.adapters.assembled import assembled
+from otoscope.adapters.assembled import assembled, recogniser_of
 from otoscope.adapters.ctranslate2.model_bin import ModelBin, read_model_bin
 from otoscope.adapters.ctranslate2.names import layer_count, whisper_weights
+from otoscope.adapters.huggingface.teacher import WHISPER_MULTILINGUAL
 from otoscope.errors import CaptureError
 
 if TYPE_CHECKING:
@@ -30,14 +31,11 @@ __all__ = ["Whisper", "load_ctranslate2", "whisper_from_ctranslate2"]
 HEAD_UNITS = 64
 """Units of an attention head in every Whisper, for files that do not say how many heads there are."""
 
-MULTILINGUAL = 51_865
-"""Tokens in the vocabulary of Whisper's multilingual models."""
-
-VOCABULARIES = (51_864, MULTILINGUAL, 51_866)
-"""The same of its English models, its multilingual ones, and large-v3."""
+VOCABULARIES = (51_864, WHISPER_MULTILINGUAL, 51_866)
+"""Tokens in the vocabularies of Whisper's English models, its multilingual ones, and large-v3."""
 
 TIMESTAMPS = 1501
-"""How many of them are timestamps: every 20 ms from 0 to 30 s."""
+"""How many tokens are timestamps: every 20 ms from 0 to 30 s."""
 
 
 class Whisper(NamedTuple):
@@ -61,18 +59,8 @@ def load_ctranslate2(folder: str | Path, *, language: str = "en") -> HuggingFace
     Raises:
         CaptureError: see `whisper_from_ctranslate2`.
     """
-    from otoscope.adapters.huggingface import HuggingFaceRecogniser
-
     folder = Path(folder)
-    model, feature_extractor, tokeniser = whisper_from_ctranslate2(folder)
-    return HuggingFaceRecogniser(
-        model,
-        feature_extractor=feature_extractor,
-        tokeniser=tokeniser,
-        language=language,
-        name=folder.resolve().name,
-        source=str(folder),
-    )
+    return recogniser_of(whisper_from_ctranslate2(folder), folder, language=language)
 
 
 def whisper_from_ctranslate2(folder: str | Path) -> Whisper:
@@ -189,7 +177,7 @@ def _generation(config: WhisperConfig, settings: dict[str, Any], tokeniser: Whis
     from transformers import GenerationConfig
 
     tokens = tokeniser.get_vocab()
-    multilingual = config.vocab_size >= MULTILINGUAL
+    multilingual = config.vocab_size >= WHISPER_MULTILINGUAL
     languages = {token: i for token, i in tokens.items() if re.fullmatch(r"<\|[a-z]{2,3}\|>", token)}
     tasks = {task: tokens[f"<|{task}|>"] for task in ("transcribe", "translate") if f"<|{task}|>" in tokens}
     spoken = {"lang_to_id": languages, "task_to_id": tasks}

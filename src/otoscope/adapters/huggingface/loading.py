@@ -8,6 +8,7 @@ from typing import Any
 from otoscope.adapters.huggingface.faults import CONVERT, got, quiet
 from otoscope.adapters.huggingface.recogniser import HuggingFaceRecogniser
 from otoscope.adapters.huggingface.structure import AUDIO_INPUTS
+from otoscope.adapters.weights import read_weights
 from otoscope.errors import CaptureError
 
 __all__ = ["load_huggingface"]
@@ -134,20 +135,13 @@ def _model(kind: Any, name: str, config: Any, weights: Path | None, shared: dict
 
 def _read(weights: Path) -> dict[str, Any]:
     """The tensors of a safetensors file, or of all those in a folder."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
     files = sorted(weights.glob("*.safetensors")) if weights.is_dir() else [weights]
     if weights.is_dir() and not files:
         _refuse_pickles(weights)
         raise CaptureError(f"{weights} holds no .safetensors file: give the folder or the file with the weights")
-    tensors: dict[str, Any] = {}
-    for file in files:
-        try:
-            tensors |= load_file(file)
-        except (OSError, SafetensorError) as error:
-            raise CaptureError(f"{file} cannot be read as safetensors: {error}") from error
-    return tensors
+    if files[0].suffix != ".safetensors":
+        raise CaptureError(f"{weights} is no safetensors file, and models of transformers take no other: {CONVERT}")
+    return {name: tensor for file in files for name, tensor in read_weights(file).items()}
 
 
 def _refuse_pickles(folder: Path) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from otoscope.adapters.assembled import assembled
+from otoscope.adapters.assembled import assembled, recogniser_of
 from otoscope.adapters.moonshine.tokeniser import BEGIN, END, UNKNOWN, tokeniser_from_bin
 from otoscope.adapters.moonshine.weights import MoonshineGraph
 from otoscope.capture import SAMPLE_RATE_HZ
@@ -51,17 +51,8 @@ def load_moonshine(folder: str | Path) -> HuggingFaceRecogniser:
     Raises:
         CaptureError: see `moonshine_from_ort`.
     """
-    from otoscope.adapters.huggingface import HuggingFaceRecogniser
-
     folder = Path(folder)
-    model, feature_extractor, tokeniser = moonshine_from_ort(folder)
-    return HuggingFaceRecogniser(
-        model,
-        feature_extractor=feature_extractor,
-        tokeniser=tokeniser,
-        name=folder.resolve().name,
-        source=str(folder),
-    )
+    return recogniser_of(moonshine_from_ort(folder), folder)
 
 
 def moonshine_from_ort(folder: str | Path) -> Moonshine:
