@@ -144,6 +144,9 @@ def test_checkpoints_of_transformers_laid_out_in_a_report(corpus, tmp_path):
     assert (curve.sel(step=10) < curve.sel(step=30)).all()
     scores, losses = results.wer("wav2vec-small"), results.training("wav2vec-small")
     assert scores["dev_wer"].values.tolist() == [0.45] * 3, "per cent, as that training had it"
+    assert json.loads(results.dataset.attrs["series"])["notes"] == [
+        "eval_wer was read as per cent: it is 45 throughout"
+    ]
     assert losses["epoch"].values.tolist() == [5, 10, 15]
     assert (losses["train_loss"] > 0).all()
     assert (losses["dev_loss"] > 0).all()
@@ -364,22 +367,31 @@ def test_blocks_of_clusters_are_part_of_what_was_asked(net_folder, corpus):
     assert len({_key(unit, held, speech, clusters) for clusters in (None, one, two)}) == 3
 
 
-def test_a_base_is_the_same_in_another_process():
-    code = (
-        "from otoscope.adapters.fingerprint import fingerprint; from tests.study.test_series import Set; "
-        "print(fingerprint(Set()))"
+def test_a_base_is_the_same_in_another_process(tmp_path):
+    file = tmp_path / "own.py"
+    file.write_text(
+        "import torch\nfrom otoscope import Batch, Layer, TorchRecogniser\n\n\n"
+        "class Own(TorchRecogniser):\n"
+        "    module, frame_shift = torch.nn.GRU(4, 4), 0.01\n\n"
+        "    def __init__(self):\n"
+        "        self.names, self.scale = {'a', 'b', 'c', 'd'}, lambda x: 2 * x if x in {1, 2, 3} else 0.5\n\n"
+        "    def prepare(self, speech):\n"
+        "        return Batch(torch.ones(1, 9, 4), torch.tensor([9]))\n\n"
+        "    def layers(self):\n"
+        "        return [Layer('', 4, 0.01, 1, 'gru')]\n"
     )
-    prints = {
-        subprocess.run(
-            [sys.executable, "-c", code],
-            env={**os.environ, "PYTHONHASHSEED": seed},
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-        for seed in ("1", "2")
-    }
-    assert prints == {fingerprint(Set()) + "\n"}
+    code = (
+        "import sys; from otoscope.adapters.fingerprint import fingerprint; "
+        "from otoscope.adapters.python import load_python; print(fingerprint(load_python(sys.argv[1])))"
+    )
+    there = subprocess.run(
+        [sys.executable, "-c", code, f"{file}:Own"],
+        env={**os.environ, "PYTHONHASHSEED": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert there.stdout.strip() == fingerprint(load_recogniser(f"{file}:Own"))
 
 
 def test_faults_are_told(net_folder, finished_study, corpus, tmp_path, many_nets):

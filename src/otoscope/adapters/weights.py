@@ -1,4 +1,4 @@
-"""Weights from files, safely: nothing is unpickled."""
+"""Weights from files, safely: nothing is unpickled beyond tensors and plain values."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from typing import Any
 import xarray as xr
 
 from otoscope.adapters.series import CheckpointSeries
-from otoscope.adapters.trainer_log import trainer_log
+from otoscope.adapters.trainer_log import trainer_logs
 from otoscope.asr import FRAME_SHIFT_SECONDS, log_mel, pad
 from otoscope.capture import (
     INPUT,
@@ -96,7 +96,7 @@ def measure_series(
         A Dataset in the form of a study's `results.nc`, of one run with the series' name; `Results(dataset)` gives
         matrices and curves. Epochs, losses and error rates are those that transformers' Trainer logged. The attribute
         `series` says in JSON where the steps were taken from (`told_by`), what was `skipped`, the `base` that weights
-        were laid into, and `notes` on what was done to their names.
+        were laid into, and `notes` on what was done to their names and how error rates were read.
 
     Raises:
         StudyError: no speech, fewer than two utterances, or too little for `samples` or intervals; checkpoints whose
@@ -271,9 +271,10 @@ def _results(
     measured = [read_unit(unit, folder) for unit in units]
     final: dict[str, Any] = read_json(folder / f"{units[-1].name}.json")
     notes = dict.fromkeys(str(read_json(folder / f"{unit.name}.json")["note"]) for unit in units)
+    logged = trainer_logs([Path(c.place) for c in series.checkpoints])
     results = Results.from_rows(
         [c for m in measured for c in m.comparisons],
-        [CheckpointRow(run, c.step, **trainer_log(Path(c.place))) for c in series.checkpoints],
+        [CheckpointRow(run, c.step, **told) for c, told in zip(series.checkpoints, logged.of, strict=True)],
         [LayerRow(run, *row) for row in final["layers"]],
         measures=[m.name for m in units[0].measures],
         refusals=[r for m in measured for r in m.refusals],
@@ -292,5 +293,7 @@ def _results(
         versions=versions(),
     )
     about = {"told_by": series.told_by, "skipped": series.skipped, "base": series.base}
-    results.dataset.attrs["series"] = json.dumps({**about, "notes": [n for n in notes if n]}, ensure_ascii=False)
+    results.dataset.attrs["series"] = json.dumps(
+        {**about, "notes": [n for n in (*notes, logged.note) if n]}, ensure_ascii=False
+    )
     return results
