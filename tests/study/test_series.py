@@ -370,7 +370,7 @@ def test_blocks_of_clusters_are_part_of_what_was_asked(net_folder, corpus):
 def test_a_base_is_the_same_in_another_process(tmp_path):
     file = tmp_path / "own.py"
     file.write_text(
-        "import torch\nfrom otoscope import Batch, Layer, TorchRecogniser\n\n\n"
+        "import torch\nfrom otoscope import Batch, TorchRecogniser\n\n\n"
         "class Own(TorchRecogniser):\n"
         "    module, frame_shift = torch.nn.GRU(4, 4), 0.01\n\n"
         "    def __init__(self):\n"
@@ -378,7 +378,9 @@ def test_a_base_is_the_same_in_another_process(tmp_path):
         "    def prepare(self, speech):\n"
         "        return Batch(torch.ones(1, 9, 4), torch.tensor([9]))\n\n"
         "    def layers(self):\n"
-        "        return [Layer('', 4, 0.01, 1, 'gru')]\n"
+        "        return []\n\n"
+        "    def forward(self, inputs, lengths):\n"
+        "        return self.module(inputs)\n"
     )
     code = (
         "import sys; from otoscope.adapters.fingerprint import fingerprint; "

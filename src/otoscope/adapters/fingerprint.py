@@ -134,13 +134,13 @@ class _Description:
 
     def _methods(self, kind: type, depth: int) -> object:
         """The code of a user's own class, and of those that it is made from."""
-        own = [one for one in kind.__mro__ if one.__module__.partition(".")[0] not in VERSIONED]
+        own = [one for one in kind.__mro__ if not _is_versioned(one)]
         every = [(name, value) for one in own for name, value in sorted(vars(one).items())]
         return [[name, self.of(value, depth)] for name, value in every if isinstance(value, FunctionType)]
 
     def _function(self, function: FunctionType, depth: int) -> object:
         name = _name(function)
-        if str(function.__module__).partition(".")[0] in VERSIONED:
+        if _is_versioned(function):
             return name
         cells = [cell.cell_contents for cell in function.__closure__ or () if _filled(cell)]
         parts = (function.__code__, function.__defaults__, function.__kwdefaults__, cells)
@@ -148,7 +148,12 @@ class _Description:
 
 
 def _name(kind: Any) -> str:
-    return f"{kind.__module__}.{kind.__qualname__}"
+    # A user's module may be called __main__, or anything else: its code is looked at.
+    return f"{kind.__module__}.{kind.__qualname__}" if _is_versioned(kind) else str(kind.__qualname__)
+
+
+def _is_versioned(kind: Any) -> bool:
+    return str(kind.__module__).partition(".")[0] in VERSIONED
 
 
 def _slots(kind: type) -> list[str]:
