@@ -278,6 +278,7 @@ SMALL: dict[str, Small] = {
     "seamless_m4t_v2": Small(
         t.SeamlessM4Tv2ForSpeechToText, lambda: seamless(t.SeamlessM4Tv2Config), stacked_features, "pieces"
     ),
+    "unispeech": Small(t.UniSpeechModel, lambda: convolutional(t.UniSpeechConfig, "layer"), lambda: waves("layer")),
     "unispeech-sat": Small(
         t.UniSpeechSatModel, lambda: convolutional(t.UniSpeechSatConfig, "layer"), lambda: waves("layer")
     ),
