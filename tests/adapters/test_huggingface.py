@@ -25,7 +25,16 @@ FINAL = {
 }
 """What puts out the library's last hidden state where it is not the last block, but a norm behind it."""
 
-TOGETHER = {"whisper", "wav2vec2-layer-norm", "hubert", "wavlm", "wav2vec2-bert", "parakeet", "unispeech", "unispeech-sat"}
+TOGETHER = {
+    "whisper",
+    "wav2vec2-layer-norm",
+    "hubert",
+    "wavlm",
+    "wav2vec2-bert",
+    "parakeet",
+    "unispeech",
+    "unispeech-sat",
+}
 """Whose utterances run together, for padding does not change their frames."""
 
 
