@@ -25,7 +25,7 @@ from otoscope.asr import ARCHITECTURES, TrainingConfig
 from otoscope.cli import main
 from otoscope.cli.app import app
 from otoscope.measures import registry
-from otoscope.study import ProbeConfig, RecogniserConfig
+from otoscope.study import ProbeConfig, RecogniserConfig, versions
 from otoscope.study.plan import Plan, RunPlan
 
 ROOT = Path(__file__).parents[1]
@@ -197,7 +197,7 @@ def keys(content) -> set[str]:
 
 def test_keys_of_json_output_are_described(reader, capsys):
     checkpoint = "my-study/recognisers/cnn/seed0/checkpoints/step-000000.safetensors"
-    data = {"train", "dev", "test", "cka"}  # names of splits and measures, not keys of the format
+    data = {"train", "dev", "test", "cka", *versions()}  # names of splits, measures and packages, not of the format
     for command in (
         "corpus list --json",
         "corpus check path/to/corpus --json",

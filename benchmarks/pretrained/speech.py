@@ -43,8 +43,8 @@ class Frames:
 
 
 def centres(layer: Layer, count: int) -> Tensor:
-    """The middle of each frame in seconds: of its window, or of its stride where the front end pads."""
-    return torch.arange(count) * layer.stride + (layer.window or layer.stride) / 2
+    """The middle of what each frame hears, in seconds: front ends that pad are centred at its beginning."""
+    return torch.arange(count) * layer.stride + layer.window / 2
 
 
 def phones_at(seconds: Tensor, phones: Sequence[Interval]) -> Tensor:

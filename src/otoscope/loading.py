@@ -50,11 +50,8 @@ def load_recogniser(
     # Adapters are imported where they are needed: each brings a library that others do without.
     path = Path(name)
     if revision is not None and (path.exists() or "@" in str(name)):
-        raise CaptureError(
-            f"revision is {revision!r}, and {str(name)!r} "
-            + ("lies on the disk, where there are none" if path.exists() else "names one already")
-            + ": leave it out"
-        )
+        why = "lies on the disk, where there are none" if path.exists() else "names one already"
+        raise CaptureError(f"revision is {revision!r}, and {str(name)!r} {why}: leave it out")
     if path.is_dir():
         return _folder(path, language=language, trust_remote_code=trust_remote_code)
     if path.is_file():

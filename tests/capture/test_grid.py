@@ -16,7 +16,7 @@ def layer(stride, window=0.0):
     return Layer("l", 2, stride, 1, "test", window)
 
 
-def by_overlap(x, lengths, of, grid, origin, cells=120):
+def by_overlap(x, lengths, of, grid, origin, cells=200):
     """By definition, frame by frame and cell by cell: for each utterance the weighed sums and the overlaps."""
     found, at = [], 0
     for n in lengths:

@@ -346,7 +346,7 @@ def test_measure_tells_intervals_kept_frames_and_what_it_could_not_do(
     assert "procrustes (a distance: 0 is alike; no null level is known)" in out
     assert f"on {found['measures']['mutual-knn']['frames']} frames of" in out
     assert "not computed: blocks.0 | blocks.0: paper-cca" in out
-    assert "(and 3 pairs more)" in out
+    assert "(and 3 more)" in out
 
 
 def test_measure_says_what_it_would_do_and_reads_no_audio(run, checkpoint, an4_subset, tmp_path):

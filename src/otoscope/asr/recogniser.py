@@ -143,6 +143,7 @@ class ReferenceRecogniser(TorchRecogniser):
         decoder = None if kind is None else DECODERS[kind].config(**settings)
         with torch.random.fork_rng():  # building draws weights that are replaced at once: leave the generator alone
             recogniser = cls(config, tokens_from(about["tokens"]), decoder=decoder, step=about["step"])
+        recogniser.source = str(path)
         recogniser.module.load_state_dict(weights)
         recogniser.module.eval()
         return recogniser
