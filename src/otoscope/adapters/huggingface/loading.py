@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from otoscope.adapters.huggingface.faults import CONVERT, got, quiet
+from otoscope.adapters.huggingface.hub import from_hub
 from otoscope.adapters.huggingface.recogniser import HuggingFaceRecogniser
 from otoscope.adapters.huggingface.structure import AUDIO_INPUTS
 from otoscope.adapters.weights import read_weights
@@ -59,7 +60,8 @@ def load_huggingface(
     shared: dict[str, Any] = {"trust_remote_code": trust_remote_code}
     with quiet(transformers):
         if not local:
-            shared["revision"] = revision = got(name, lambda: _commit(transformers, name, revision))
+            shared |= from_hub(revision)
+            shared["revision"] = revision = got(name, lambda: _commit(transformers, name, shared))
         config = got(name, lambda: transformers.AutoConfig.from_pretrained(name, **shared))
         kind = _class_of(transformers, config, name, trust_remote_code=trust_remote_code)
         if local and weights is None:
@@ -88,13 +90,14 @@ def _transformers() -> Any:
     return transformers
 
 
-def _commit(transformers: Any, name: str, revision: str | None) -> str:
+def _commit(transformers: Any, name: str, shared: dict[str, Any]) -> str:
     """The commit that a revision on the hub stands for: the folder of the cache that its configuration lies in."""
-    file = Path(transformers.utils.cached_file(name, "config.json", revision=revision))
+    asked = {key: shared[key] for key in ("revision", "local_files_only")}
+    file = Path(transformers.utils.cached_file(name, "config.json", **asked))
     if file.parent.parent.name != "snapshots":
         raise CaptureError(
-            f"which commit {revision or 'main'} of {name} stands for cannot be told: its configuration is {file}, "
-            "not in a snapshot of the hub's cache. Download the model, and give the folder"
+            f"which commit {shared['revision'] or 'main'} of {name} stands for cannot be told: its configuration is "
+            f"{file}, not in a snapshot of the hub's cache. Download the model, and give the folder"
         )
     return file.parent.name
 
@@ -167,7 +170,8 @@ def _feature_extractor(transformers: Any, name: str, shared: dict[str, Any]) -> 
 def _tokeniser(transformers: Any, name: str, shared: dict[str, Any]) -> Any:
     for file in TOKENISERS:
         try:
-            transformers.utils.cached_file(name, file, revision=shared.get("revision"))
+            asked = {key: shared[key] for key in ("revision", "local_files_only") if key in shared}
+            transformers.utils.cached_file(name, file, **asked)
         except OSError:
             continue
         return transformers.AutoTokenizer.from_pretrained(name, **shared)
