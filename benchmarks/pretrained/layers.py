@@ -9,7 +9,7 @@ from benchmarks.pretrained.records import Record, Records, paragraph
 
 from otoscope.corpora import Corpus
 from otoscope.study import measure
-from otoscope.study.asked import spread
+from otoscope.study.looking import spread
 
 UTTERANCES = 42
 MEASURE = "cka"

@@ -15,10 +15,10 @@ from benchmarks.pretrained.speech import batches_of, heard
 
 from otoscope.adapters.huggingface import HuggingFaceRecogniser
 from otoscope.capture import Batch, Layer, reduce
-from otoscope.study.asked import spread
+from otoscope.study.looking import spread
 
 MODEL = "whisper-tiny.en"
-UTTERANCES = 8
+UTTERANCES = 16
 ROUNDS = 7
 MEANT = 1.25
 

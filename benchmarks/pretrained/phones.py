@@ -15,7 +15,7 @@ from torch import Tensor
 
 from otoscope.corpora import Utterance
 from otoscope.measures import held_out_cca
-from otoscope.study.asked import spread
+from otoscope.study.looking import spread
 
 TRAIN, TEST = 64, 24
 EVERY = 2
