@@ -13,7 +13,20 @@ import xarray as xr
 from cyclopts import Parameter
 
 from otoscope.capture.discovery import discover
-from otoscope.cli.options import AtLeastOne, Json, Language, Many, Model, RemoteCode, Revision
+from otoscope.cli.options import (
+    Decoder,
+    Intervals,
+    Json,
+    Language,
+    Layers,
+    Many,
+    Measures,
+    Model,
+    RemoteCode,
+    Revision,
+    Samples,
+    Utterances,
+)
 from otoscope.cli.progress import showing_progress
 from otoscope.cli.similarities import as_json, as_text, describe
 from otoscope.cli.speech import Format, Speaking, Split, checked, one_of, part_of, some_of
@@ -36,21 +49,15 @@ def measure(
     corpus: Speaking = "default",
     format: Format = None,
     split: Split = None,
-    utterances: Annotated[int, AtLeastOne, Parameter(help="At most this many, spread over the split.")] = 300,
-    measures: Annotated[tuple[str, ...], Many, Parameter(help="Similarity measures.")] = ("cka",),
-    layers: Annotated[tuple[str, ...] | None, Many, Parameter(help="Layer names or globs [one a block].")] = None,
-    decoder: Annotated[
-        bool, Parameter(negative=(), show_default=False, help="Compare blocks of the decoder, token by token.")
-    ] = False,
+    utterances: Utterances = 300,
+    measures: Measures = ("cka",),
+    layers: Layers = None,
+    decoder: Decoder = False,
     transcripts: Annotated[
         Literal["reference", "own"], Parameter(help="What decoders are fed: what was said, or what the model writes.")
     ] = "reference",
-    samples: Annotated[
-        int, AtLeastOne, Parameter(help="Frames to keep, of whole utterances, for measures that need frames.")
-    ] = SAMPLES,
-    intervals: Annotated[
-        bool, Parameter(negative=(), show_default=False, help="Add 95 % intervals, by leaving out blocks of speakers.")
-    ] = False,
+    samples: Samples = SAMPLES,
+    intervals: Intervals = False,
     out: Annotated[Path | None, Parameter(help="Also write the result as netCDF.")] = None,
     dry_run: Annotated[
         bool, Parameter(negative=(), show_default=False, help="Say what would be compared, how, and in what memory.")
@@ -131,7 +138,7 @@ def transcribe(
     corpus: Speaking = "default",
     format: Format = None,
     split: Split = None,
-    utterances: Annotated[int, AtLeastOne, Parameter(help="At most this many, spread over the split.")] = 300,
+    utterances: Utterances = 300,
     revision: Revision = None,
     language: Language = "en",
     trust_remote_code: RemoteCode = False,

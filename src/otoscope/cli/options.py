@@ -7,7 +7,24 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-__all__ = ["Architecture", "AtLeastOne", "Json", "Language", "Many", "Model", "RemoteCode", "Revision", "Size", "Watch"]
+__all__ = [
+    "Architecture",
+    "AtLeastOne",
+    "Decoder",
+    "Intervals",
+    "Json",
+    "Language",
+    "Layers",
+    "Many",
+    "Measures",
+    "Model",
+    "RemoteCode",
+    "Revision",
+    "Samples",
+    "Size",
+    "Utterances",
+    "Watch",
+]
 
 Json = Annotated[bool, Parameter(name="--json", negative=(), show_default=False, help="Print the result as JSON.")]
 Many = Parameter(consume_multiple=True, negative=())
@@ -24,6 +41,18 @@ Model = Annotated[
 ]
 Revision = Annotated[str | None, Parameter(help="A branch, tag or commit of a model on the hub [main].")]
 Language = Annotated[str, Parameter(help="The language code in the prompt of a multilingual model.")]
+Measures = Annotated[tuple[str, ...], Many, Parameter(help="Similarity measures.")]
+Layers = Annotated[tuple[str, ...] | None, Many, Parameter(help="Layer names or globs [one a block].")]
+Decoder = Annotated[
+    bool, Parameter(negative=(), show_default=False, help="Compare blocks of the decoder, token by token.")
+]
+Samples = Annotated[
+    int, AtLeastOne, Parameter(help="Frames to keep, of whole utterances, for measures that need frames.")
+]
+Intervals = Annotated[
+    bool, Parameter(negative=(), show_default=False, help="Add 95 % intervals, by leaving out blocks of speakers.")
+]
+Utterances = Annotated[int, AtLeastOne, Parameter(help="At most this many, spread over the split.")]
 RemoteCode = Annotated[
     bool, Parameter(negative=(), show_default=False, help="Run code that a model on the hub brings. Read it first.")
 ]

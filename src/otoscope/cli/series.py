@@ -11,7 +11,16 @@ import xarray as xr
 from cyclopts import Parameter
 
 from otoscope.adapters.series import series as series_of
-from otoscope.cli.options import AtLeastOne, Json, Many
+from otoscope.cli.options import (
+    Decoder,
+    Intervals,
+    Json,
+    Layers,
+    Measures,
+    RemoteCode,
+    Samples,
+    Utterances,
+)
 from otoscope.cli.progress import showing_progress
 from otoscope.cli.speech import Format, Speaking, Split, checked, part_of, some_of
 from otoscope.corpora import load
@@ -31,22 +40,14 @@ def series(
     corpus: Speaking = "default",
     format: Format = None,
     split: Split = None,
-    utterances: Annotated[int, AtLeastOne, Parameter(help="At most this many, spread over the split.")] = 100,
-    measures: Annotated[tuple[str, ...], Many, Parameter(help="Similarity measures.")] = ("cka",),
-    layers: Annotated[tuple[str, ...] | None, Many, Parameter(help="Layer names or globs [one a block].")] = None,
-    decoder: Annotated[
-        bool, Parameter(negative=(), show_default=False, help="Compare blocks of the decoder, token by token.")
-    ] = False,
-    samples: Annotated[
-        int, AtLeastOne, Parameter(help="Frames to keep, of whole utterances, for measures that need frames.")
-    ] = SAMPLES,
-    intervals: Annotated[
-        bool, Parameter(negative=(), show_default=False, help="Add 95 % intervals, by leaving out blocks of speakers.")
-    ] = False,
+    utterances: Utterances = 100,
+    measures: Measures = ("cka",),
+    layers: Layers = None,
+    decoder: Decoder = False,
+    samples: Samples = SAMPLES,
+    intervals: Intervals = False,
     out: Annotated[Path | None, Parameter(help="A folder for results.nc; the same line again goes on in it.")] = None,
-    trust_remote_code: Annotated[
-        bool, Parameter(negative=(), show_default=False, help="Run code that a model on the hub brings. Read it first.")
-    ] = False,
+    trust_remote_code: RemoteCode = False,
     json_: Json = False,
 ) -> None:
     """Compare the layers of a training that ran elsewhere at each of its checkpoints."""

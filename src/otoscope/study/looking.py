@@ -6,15 +6,26 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from otoscope.asr import FRAME_SHIFT_SECONDS
+from otoscope.asr import FRAME_SHIFT_SECONDS, ReferenceRecogniser, log_mel, pad
 from otoscope.asr.batching import batches_by_length
-from otoscope.capture import Decodes, Finds, Layer, Recogniser, Seconds, Speech, Transcribes
+from otoscope.capture import INPUT, Batch, Decodes, Finds, Layer, Recogniser, Seconds, Speech, Transcribes
 from otoscope.corpora import Utterance, read_audio
 from otoscope.errors import CaptureError, StudyError
 from otoscope.loading import load_recogniser
 from otoscope.study.measuring import BATCH_FRAMES
 
-__all__ = ["Model", "chosen_layers", "costs", "hearable", "heard_by", "loaded", "name_of", "source_of", "spread"]
+__all__ = [
+    "Model",
+    "chosen_layers",
+    "costs",
+    "hearable",
+    "heard_by",
+    "loaded",
+    "name_of",
+    "prepared",
+    "source_of",
+    "spread",
+]
 
 Model = str | Path | Recogniser
 """A recogniser, or its name or path, see `load_recogniser`."""
@@ -82,6 +93,23 @@ def name_of(recogniser: object) -> str:
 def source_of(recogniser: object) -> str:
     """What a recogniser was loaded from, with its revision where it has one."""
     return str(getattr(recogniser, "source", type(recogniser).__name__))
+
+
+def prepared(recognisers: Mapping[str, Recogniser], speech: Sequence[Speech], *, inputs: bool) -> dict[str, Batch]:
+    """What each recogniser makes of some utterances, and with `inputs` their log-mel features.
+
+    Reference recognisers all take these features, which are computed once.
+    """
+    log_mels: Batch | None = None
+    made: dict[str, Batch] = {}
+    for role, recogniser in recognisers.items():
+        if isinstance(recogniser, ReferenceRecogniser):
+            made[role] = log_mels = log_mels or recogniser.prepare(speech)
+        else:
+            made[role] = recogniser.prepare(speech)
+    if inputs:
+        made[INPUT] = log_mels or Batch(*pad([log_mel(one.audio) for one in speech]))
+    return made
 
 
 def heard_by(

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
-from otoscope.asr import log_mel, pad
 from otoscope.asr.batching import batches_by_length
-from otoscope.capture import INPUT, Batch, Gathered, Seconds, TokenGrid, gather
+from otoscope.capture import Gathered, Seconds, TokenGrid, gather
 from otoscope.corpora import Corpus
 from otoscope.errors import MeasureError
 from otoscope.labelled import similarity
@@ -20,7 +19,7 @@ from otoscope.measures import Measure, Moments, Samples
 from otoscope.measures.path import moments_for
 from otoscope.measures.samples import lengths_to_index
 from otoscope.study.asked import Asked, Transcripts
-from otoscope.study.looking import Model, source_of
+from otoscope.study.looking import Model, prepared, source_of
 from otoscope.study.manifest import versions
 from otoscope.study.measuring import BATCH_FRAMES
 from otoscope.study.needs import LEVEL, SAMPLES, intervals_of, sources_of, without_roles
@@ -206,7 +205,7 @@ def _gather(asked: Asked, progress: Callable[[int], None] | None) -> Gathered:
     needs = asked.needs
     gathered = gather(
         asked.recognisers,
-        (_prepared(asked, batch) for batch in batches),
+        (prepared(asked.recognisers, asked.read(batch), inputs=needs["inputs"]) for batch in batches),
         batches,
         moments=needs["moments"] and not by_gram,
         sampled=_kept(asked),
@@ -224,13 +223,6 @@ def _gather(asked: Asked, progress: Callable[[int], None] | None) -> Gathered:
     names = [m.name for m in asked.measures]
     moments = moments_for(names, held.views, utterances=lengths_to_index(held.lengths or ()), pairs=needs["pairs"])
     return Gathered(gathered.frames, gathered.utterances, moments, None)
-
-
-def _prepared(asked: Asked, batch: Sequence[str]) -> dict[str, Batch]:
-    """What each recogniser makes of some utterances, and their log-mel features where a measure takes the input."""
-    speech = asked.read(batch)
-    made = {role: recogniser.prepare(speech) for role, recogniser in asked.recognisers.items()}
-    return made | ({INPUT: Batch(*pad([log_mel(one.audio) for one in speech]))} if asked.needs["inputs"] else {})
 
 
 def _similarity(data: Moments | Samples, measures: Sequence[Measure], asked: Asked) -> xr.Dataset:

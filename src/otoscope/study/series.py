@@ -17,11 +17,9 @@ import xarray as xr
 
 from otoscope.adapters.series import CheckpointSeries
 from otoscope.adapters.trainer_log import trainer_logs
-from otoscope.asr import FRAME_SHIFT_SECONDS, log_mel, pad
+from otoscope.asr import FRAME_SHIFT_SECONDS
 from otoscope.capture import (
-    INPUT,
     SAMPLE_RATE_HZ,
-    Batch,
     Clusters,
     Recogniser,
     Seconds,
@@ -36,6 +34,7 @@ from otoscope.errors import StudyError
 from otoscope.study.clusters import clusters_of
 from otoscope.study.folder import StudyFolder, read_json, write_json
 from otoscope.study.held import Held, HeldCheckpoints
+from otoscope.study.looking import prepared, spread
 from otoscope.study.manifest import host, versions
 from otoscope.study.measuring import (
     REVISION,
@@ -132,8 +131,7 @@ class _Heard:
 
     @classmethod
     def of(cls, corpus: Corpus, count: int) -> _Heard:
-        every = max(1.0, len(corpus) / max(1, count))
-        chosen = [corpus.utterances[int(i * every)] for i in range(min(count, len(corpus)))]
+        chosen = spread(corpus.utterances, max(1, count))
         if len(chosen) < 2:
             raise StudyError(
                 f"checkpoints are compared on at least 2 utterances, and {len(chosen)} of the {len(corpus)} in the "
@@ -206,7 +204,7 @@ def _run(
     batches = probe_batches({u: max(1, round(s / FRAME_SHIFT_SECONDS)) for u, s in speech.seconds.items()})
     gathered = gather(
         recognisers,
-        (_prepared(recognisers, speech.read(batch), inputs=needs["inputs"]) for batch in batches),
+        (prepared(recognisers, speech.read(batch), inputs=needs["inputs"]) for batch in batches),
         batches,
         layers=layers,
         grid=grid,
@@ -251,12 +249,6 @@ def _tokens(recognisers: Mapping[str, Recogniser], speech: _Heard) -> dict[str, 
     recogniser = next(iter(recognisers.values()))
     assert isinstance(recogniser, Tokenises)  # it has layers over tokens
     return {u: len(recogniser.tokenise(utterance.text)) + 1 for u, utterance in speech.utterances.items()}
-
-
-def _prepared(recognisers: Mapping[str, Recogniser], speech: Sequence[Speech], *, inputs: bool) -> dict[str, Batch]:
-    """What each checkpoint makes of some utterances, and their features where a measure takes the input."""
-    made = {role: recogniser.prepare(speech) for role, recogniser in recognisers.items()}
-    return made | ({INPUT: Batch(*pad([log_mel(one.audio) for one in speech]))} if inputs else {})
 
 
 def _results(
