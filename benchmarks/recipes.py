@@ -56,6 +56,7 @@ def runs_of(folder: Path, about: dict[str, Any]) -> list[dict[str, Any]]:
                 "parameters": entry["parameters"],
                 "updates": last["step"],
                 "minutes": last["seconds"] / 60,
+                "processor": last["cpu_seconds"] / 60,
                 "dev": last["final_dev_wer"],
                 GREEDY: entry["test_wer"],
                 "cer": entry["test_cer"],

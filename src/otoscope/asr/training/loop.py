@@ -97,8 +97,7 @@ class _Run:
             training.watchers,
             self.plan.total,
         )
-        self.step, seconds = self.trained.resume(training.folder, self.planned, group)
-        self.started = time.monotonic() - seconds
+        self.step, self.clock = self.trained.resume(training.folder, self.planned, group)
         self.log = Log(training.folder, writes=group.first)
         self.guard = Guard(training.folder)
 
@@ -127,7 +126,7 @@ class _Run:
             done = time.monotonic()
             row["speech_per_second"] = round(batch.speech_seconds / (done - before), 1)
             row["loading_seconds"] = round(loaded - before, 4)
-            row["seconds"] = round(done - self.started, 3)
+            row["seconds"] = self.clock.shows()["seconds"]
             self.log.write(row)
             self.guard.note(row, batch.names)
             due = self.step in self.planned
@@ -201,7 +200,7 @@ class _Run:
         """Keeps and scores the weights, after `passed` epochs; returns whether training ends here."""
         row: dict[str, Any] = {}
         if self.group.first:
-            about = {"epoch": round(passed, 3), "seconds": round(time.monotonic() - self.started, 3)}
+            about = {"epoch": round(passed, 3)} | self.clock.shows()
             row = self.keeper.keep(self.step, self.log.checkpoints, about)
             self.log.write(row)
         row = self.group.agree(row)
@@ -212,7 +211,7 @@ class _Run:
         """Saves the state, and the log before it: a state must not outlive its log."""
         if self.group.first:
             self.log.sync()
-            self.trained.save(self.training.folder, self.step, time.monotonic() - self.started)
+            self.trained.save(self.training.folder, self.step, self.clock)
 
 
 def _mixed(*numbers: int) -> int:

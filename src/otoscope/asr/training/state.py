@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from otoscope.asr.training.averaging import MovingAverage
+from otoscope.asr.training.clock import Clock
 from otoscope.asr.training.distributed import Group
 from otoscope.asr.training.log import CHECKPOINTS, checkpoint_name, cut_log, read_log
 from otoscope.files import save_tensors
@@ -31,8 +32,8 @@ class Trained:
     optimiser: torch.optim.Optimizer
     moving: MovingAverage | None
 
-    def save(self, folder: Path, step: int, seconds: float) -> None:
-        """Writes the state after update `step`, reached in `seconds`, whole or not at all."""
+    def save(self, folder: Path, step: int, clock: Clock) -> None:
+        """Writes the state after update `step`, reached at what the clock shows, whole or not at all."""
         tensors: dict[str, Tensor] = {}
         for name, parameter in self.module.named_parameters():
             tensors[f"weight/{name}"] = parameter.detach().cpu()
@@ -40,10 +41,10 @@ class Trained:
                 tensors[f"{key}/{name}"] = value.cpu()
             if self.moving is not None:
                 tensors[f"moving/{name}"] = self.moving.weights[name].cpu()
-        save_tensors(folder / STATE, tensors, {"step": str(step), "seconds": str(seconds)})
+        save_tensors(folder / STATE, tensors, {"step": str(step)} | {k: str(v) for k, v in clock.shows().items()})
 
-    def resume(self, folder: Path, planned: Sequence[int], group: Group) -> tuple[int, float]:
-        """Takes up the saved state, if any: its step (−1 for none) and the seconds spent to get there.
+    def resume(self, folder: Path, planned: Sequence[int], group: Group) -> tuple[int, Clock]:
+        """Takes up the saved state, if any: its step (−1 for none) and a clock that goes on from there.
 
         Rows of the log beyond that step were written by work that the state does not have: they are dropped, and
         come again with the same numbers. A state that cannot be read, or whose log or checkpoints have been lost, is
@@ -55,12 +56,12 @@ class Trained:
             step = _usable(folder, planned)
             cut_log(folder, step)
         step = group.agree(step)
-        return (step, self._load(folder)) if step >= 0 else (-1, 0.0)
+        return (step, self._load(folder)) if step >= 0 else (-1, Clock())
 
     @torch.no_grad()
-    def _load(self, folder: Path) -> float:
+    def _load(self, folder: Path) -> Clock:
         with safe_open(str(folder / STATE), framework="pt") as file:
-            seconds = float(file.metadata()["seconds"])
+            spent = {key: float(file.metadata().get(key, 0)) for key in Clock.SHOWS}
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no mapping)
         for name, parameter in self.module.named_parameters():
             parameter.copy_(tensors.pop(f"weight/{name}"))
@@ -73,7 +74,7 @@ class Trained:
                 self.optimiser.state[parameter] = {
                     k: v if k == "step" else v.to(parameter.device) for k, v in moments.items()
                 }
-        return seconds
+        return Clock(**spent)
 
 
 def _usable(folder: Path, planned: Sequence[int]) -> int:
