@@ -33,6 +33,8 @@ class Similarity:
         level: the interval's nominal coverage, e.g. 0.95.
         standard_error: the standard deviation that the value would have over other speech of this amount.
         p_value: how often layers that are unrelated give a value as extreme, from permutations.
+        left_out: the value without each block of speech in turn, in the order of blocks, where the interval is a
+            jackknife's: from these follows the uncertainty of anything that is computed from several similarities.
         interval: how `low` and `high` were found, e.g. `"jackknife"`; see docs/uncertainty.md.
 
     >>> import torch
@@ -60,6 +62,7 @@ class Similarity:
     standard_error: float | None = None
     p_value: float | None = None
     interval: str | None = None
+    left_out: tuple[float, ...] | None = field(default=None, repr=False)
 
     def __float__(self) -> float:
         return self.value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +22,7 @@ from otoscope.study.asked import Asked, Transcripts
 from otoscope.study.looking import Model, prepared, source_of
 from otoscope.study.manifest import versions
 from otoscope.study.measuring import BATCH_FRAMES
-from otoscope.study.needs import LEVEL, SAMPLES, intervals_of, sources_of, without_roles
+from otoscope.study.needs import LEVEL, SAMPLES, Intervals, intervals_of, sources_of, without_roles
 from otoscope.study.way import BLOCKS, sums_bytes
 
 __all__ = ["MeasurePlan", "measure", "plan_measure"]
@@ -239,9 +239,7 @@ def _similarity(data: Moments | Samples, measures: Sequence[Measure], asked: Ask
     return found
 
 
-def _finished(
-    found: xr.DataArray, asked: Asked, ends: Mapping[tuple[str, str, str], tuple[float, float] | str]
-) -> xr.DataArray:
+def _finished(found: xr.DataArray, asked: Asked, ends: Intervals) -> xr.DataArray:
     """One measure's values with the layers' own names and the intervals."""
     name = str(found.name)
     refused = [without_roles(r, *asked.rows, *asked.columns) for r in found.attrs.pop("undefined", [])]
@@ -250,7 +248,7 @@ def _finished(
     if ends:
         none = (math.nan, math.nan)
         of = {pair: ends.get((name, *pair), none) for pair in asked.pairs}
-        table = [[none if isinstance(of[x, y], str) else of[x, y] for y in asked.columns] for x in asked.rows]
+        table = [[none if isinstance(of[x, y], str) else of[x, y][:2] for y in asked.columns] for x in asked.rows]
         low, high = np.moveaxis(np.array(table), 2, 0)
         axes = ("layer_x", "layer_y")
         found = found.assign_coords({f"{name}_low": (axes, low), f"{name}_high": (axes, high)})

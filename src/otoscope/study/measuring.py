@@ -21,7 +21,16 @@ from otoscope.errors import MeasureError, StudyError
 from otoscope.files import file_hash
 from otoscope.measures import Measure, Moments, Samples, registry
 from otoscope.study.folder import read_json, write_json
-from otoscope.study.needs import SAMPLES, intervals_of, needs_of, on_grid, sources_of, without_roles
+from otoscope.study.needs import (
+    SAMPLES,
+    Interval,
+    Intervals,
+    intervals_of,
+    needs_of,
+    on_grid,
+    sources_of,
+    without_roles,
+)
 from otoscope.study.rows import Comparison, Refusal
 
 __all__ = [
@@ -252,7 +261,7 @@ def compare(
     unit: Unit,
     sources: Mapping[str, Moments | Samples],
     wanted: Sequence[Wanted],
-    ends: Mapping[tuple[str, str, str], tuple[float, float] | str],
+    ends: Intervals,
 ) -> tuple[list[Comparison], list[Refusal], list[Refusal]]:
     """The comparisons with their intervals, what was refused, and what got no interval."""
     by_role = _by_role(unit)
@@ -263,12 +272,12 @@ def compare(
     for kind, x, y in wanted:
         (checkpoint_x, layer_x), (checkpoint_y, layer_y) = (_parse(v, by_role) for v in (x, y))
         similarity, null = {}, {}
-        low, high = dict[str, float](), dict[str, float]()
+        low, high, left_out = dict[str, float](), dict[str, float](), dict[str, tuple[float, ...]]()
         for measure in unit.measures:
             name = measure.name
             turned = values.get((name, y, x)) if measure.symmetric else None
             value = values[name, x, y] = turned or _compute(measure, sources[measure.source], x, y)
-            end = ends.get((name, x, y), (math.nan, math.nan))
+            end = ends.get((name, x, y), Interval(math.nan, math.nan, ()))
             if isinstance(value, str):
                 similarity[name] = null[name] = math.nan
                 refusals[name, checkpoint_x.run, layer_x, value] += 1
@@ -277,9 +286,10 @@ def compare(
                 if isinstance(end, str):
                     no_intervals[name, checkpoint_x.run, layer_x, end] += 1
             if ends:
-                low[name], high[name] = (math.nan, math.nan) if isinstance(end, str) else end
+                low[name], high[name] = (math.nan, math.nan) if isinstance(end, str) else end[:2]
+                left_out[name] = () if isinstance(end, str) else end.left_out
         views = (checkpoint_x.run, checkpoint_x.step, layer_x, checkpoint_y.run, checkpoint_y.step, layer_y)
-        comparisons.append(Comparison(kind, *views, similarity, null, low, high))
+        comparisons.append(Comparison(kind, *views, similarity, null, low, high, left_out))
     step = unit.checkpoints[0].step
     told, untold = ([Refusal(*at, step=step, count=n) for at, n in c.items()] for c in (refusals, no_intervals))
     return comparisons, told, untold

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TypedDict
+from typing import NamedTuple, TypedDict
 
 from otoscope.capture import INPUT, SHUFFLED, Gathered, Seconds, TokenGrid, spread_evenly
 from otoscope.errors import MeasureError, StudyError
@@ -14,6 +14,8 @@ from otoscope.measures.inference import BlockMoments, BlockSamples, jackknife_al
 __all__ = [
     "LEVEL",
     "SAMPLES",
+    "Interval",
+    "Intervals",
     "Needs",
     "check_samples",
     "intervals_of",
@@ -111,11 +113,21 @@ def sources_of(gathered: Gathered) -> dict[str, Moments | Samples]:
     return found
 
 
-def intervals_of(
-    gathered: Gathered, measures: Sequence[Measure], wanted: Iterable[Pair]
-) -> dict[Key, tuple[float, float] | str]:
-    """Low and high by measure and pair from a jackknife over blocks, or why there is none; empty without blocks."""
-    found: dict[Key, tuple[float, float] | str] = {}
+class Interval(NamedTuple):
+    """The ends of an interval, and the values without each block of speech that it comes from."""
+
+    low: float
+    high: float
+    left_out: tuple[float, ...]
+
+
+Intervals = dict[Key, Interval | str]
+"""By measure and pair an interval, or why there is none."""
+
+
+def intervals_of(gathered: Gathered, measures: Sequence[Measure], wanted: Iterable[Pair]) -> Intervals:
+    """Intervals from a jackknife over blocks; empty without blocks."""
+    found: Intervals = {}
     both = list(dict.fromkeys(wanted))
     one = list({frozenset(pair): pair for pair in both}.values())
     both.sort(key=lambda pair: one.index(pair) if pair in one else one.index(pair[::-1]))  # what a pair costs is shared
@@ -128,13 +140,14 @@ def intervals_of(
             if not chosen:
                 continue
             for (name, x, y), result in jackknife_all(blocks, chosen, pairs, level=LEVEL).items():
-                end: tuple[float, float] | str
+                end: Interval | str
                 if isinstance(result, MeasureError):
                     end = without_roles(str(result), x, y)
                 else:
                     assert result.low is not None
                     assert result.high is not None
-                    end = result.low, result.high
+                    assert result.left_out is not None
+                    end = Interval(result.low, result.high, result.left_out)
                 found[name, x, y] = end
                 if symmetric:
                     found[name, y, x] = end

@@ -197,6 +197,27 @@ class Results:
         columns = (self._pairs[name][mask].tolist() for name in ("run_x", "step_x", "run_y", "step_y"))
         return tuple(dict.fromkeys(zip(*columns, strict=True)))
 
+    @property
+    def blocks(self) -> int:
+        """How many blocks of speech were left out in turn for the intervals; 0 where there are none."""
+        return int(self.dataset.sizes.get("block", 0))
+
+    def without(self, block: int) -> Results:
+        """The results as they would be without one block of speech, the same for all pairs.
+
+        From these follows the uncertainty of whatever is computed from several similarities. Intervals and null levels
+        stay as they are; NaN where there is no such value. Raises StudyError for a block that is not there.
+        """
+        if not 0 <= block < self.blocks:
+            raise StudyError(
+                f"there is no block {block}: these results left out {self.blocks} blocks of speech"
+                + ("" if self.blocks else "; a study with intervals = true does")
+            )
+        left = self.dataset["left_out"].isel(block=block).astype(np.float64)
+        made = Results(self.dataset.assign(similarity=left).drop_vars("left_out"))
+        made.__dict__ |= {"_pairs": self._pairs, "_codes": self._codes}  # the same pairs: not to be sorted again
+        return made
+
     def to_frame(self) -> pd.DataFrame:
         """One row per pair and measure: kind, both views, measure, similarity, null; low and high where there are."""
         values = ["similarity", "null", *self._ends]

@@ -37,9 +37,10 @@ class Comparison:
     """One compared pair of views: what it is for, both views, and what each measure gave.
 
     A view is a layer of a run at a training step; a run is `"<recogniser>/seed<k>"`. `similarity` and `null`
-    map measure names to values between the two views and to their null levels; NaN, or a name left out, is a
+    map measure names to values between the two views and to their null levels; NaN, or a name that is not given, is a
     pair that the measure refused (say why with a `Refusal`). `low` and `high` are the ends of the values' intervals,
-    where there are any. `kind` is one of `otoscope.study.results.KINDS`.
+    where there are any, and `left_out` the values without each block of speech in turn. `kind` is one of
+    `otoscope.study.results.KINDS`.
 
     >>> Comparison("within", "cnn/seed0", 0, "conv0", "cnn/seed0", 0, "conv1", {"cka": 0.5}).similarity["cka"]
     0.5
@@ -56,6 +57,7 @@ class Comparison:
     null: Mapping[str, float] = field(default_factory=dict)
     low: Mapping[str, float] = field(default_factory=dict)
     high: Mapping[str, float] = field(default_factory=dict)
+    left_out: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +139,7 @@ def to_dataset(
             "similarity": table("similarity"),
             "null": table("null"),
             **({end: table(end) for end in INTERVAL} if any(p.low or p.high for p in pairs) else {}),
+            **_left_out(pairs, names),
             **{name: column("checkpoint", points, name) for name in (*ERROR_RATES, *TRAINING)},
             **{name: column("layer", depth, name) for name in ("units", "stride")},
             "layer_kind": column("layer", depth, "kind"),
@@ -156,6 +159,22 @@ def to_dataset(
     for name in ("stride", "seconds"):
         dataset[name].attrs["units"] = "s"
     return dataset
+
+
+def _left_out(
+    pairs: Sequence[Comparison], names: Sequence[str]
+) -> dict[str, tuple[tuple[str, str, str], np.ndarray[Any, Any]]]:
+    """Values without each block, measure × pair × block, where there are any; NaN where a pair has none."""
+    blocks = max((len(values) for p in pairs for values in p.left_out.values()), default=0)
+    if not blocks:
+        return {}
+    # Half the digits: their differences count, and these are 1e-3 and above.
+    table = np.full((len(names), len(pairs), blocks), np.nan, dtype=np.float32)
+    for k, name in enumerate(names):
+        for i, pair in enumerate(pairs):
+            if values := pair.left_out.get(name, ()):
+                table[k, i] = values
+    return {"left_out": (("measure", "pair", "block"), table)}
 
 
 def _check(

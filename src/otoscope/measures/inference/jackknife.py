@@ -58,9 +58,9 @@ def jackknife(
         rough: the names of measures whose bias may fall as slowly as 1/√n; as `Measure.rough` says where not given.
 
     Returns:
-        The similarity on all speech, with `low`, `high`, `level`, `standard_error` (of the value as it is) and
-        `interval="jackknife"`. `value` keeps its bias and the interval does not: a `cca` or biased CKA of few frames
-        may lie above its own interval. Ends are not clamped.
+        The similarity on all speech, with `low`, `high`, `level`, `standard_error` (of the value as it is),
+        `interval="jackknife"` and the values that it comes from in `left_out`. `value` keeps its bias and the interval
+        does not: a `cca` or biased CKA of few frames may lie above its own interval. Ends are not clamped.
 
     Raises:
         MeasureError: fewer than 3 blocks with speech; one block with more than half of it; blocks of the wrong kind;
@@ -119,7 +119,13 @@ def jackknife_all(
             spreads = [_error(s, found.value, left, halves, splits, blocks.sizes, coarse) for s in (scale, PLAIN)]
             low, high = interval(scale, found.value, *spreads[0], len(blocks.sizes), level, rough=coarse)
             results[key] = replace(
-                found, low=low, high=high, level=level, standard_error=spreads[1][1], interval="jackknife"
+                found,
+                low=low,
+                high=high,
+                level=level,
+                standard_error=spreads[1][1],
+                interval="jackknife",
+                left_out=tuple(left.tolist()),
             )
     return answered(results, keys)
 

@@ -1,4 +1,4 @@
-"""Quantiles of Student's t, without scipy."""
+"""Student's t without scipy: its distribution and its quantiles."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from otoscope.errors import MeasureError
 
-__all__ = ["check_level", "t_quantile"]
+__all__ = ["check_level", "t_cdf", "t_quantile"]
 
 ROUNDS = 500
 TINY = 1e-300
@@ -34,6 +34,16 @@ def t_quantile(probability: float, degrees: float) -> float:
             break
         low, high = (middle, high) if _two_sided(middle, degrees) > tail else (low, middle)
     return (low + high) / 2
+
+
+def t_cdf(t: float, degrees: float) -> float:
+    """The probability that Student's t with so many degrees of freedom lies below `t`.
+
+    >>> round(t_cdf(2.093, 19), 4), t_cdf(0.0, 3)
+    (0.975, 0.5)
+    """
+    tail = _two_sided(t, degrees) / 2
+    return tail if t < 0 else 1 - tail
 
 
 def check_level(level: float) -> None:
