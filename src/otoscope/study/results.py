@@ -215,7 +215,7 @@ class Results:
             )
         left = self.dataset["left_out"].isel(block=block).astype(np.float64)
         made = Results(self.dataset.assign(similarity=left).drop_vars("left_out"))
-        made.__dict__ |= {"_pairs": self._pairs, "_codes": self._codes}  # the same pairs: not to be sorted again
+        vars(made).update(_pairs=self._pairs, _codes=self._codes)  # the same pairs: not to be sorted again
         return made
 
     def to_frame(self) -> pd.DataFrame:

@@ -11,8 +11,8 @@ __all__ = ["Clock"]
 class Clock:
     """Counts on from the seconds of earlier parts of the same training.
 
-    `seconds` are of the clock on the wall. `cpu_seconds` are of all threads of this process, of the first where there are
-    several: what a run costs, also where other work shares the processor.
+    `seconds` are of the clock on the wall. `cpu_seconds` are of all threads of this process, the first of several: what
+    a run costs, also where other work shares the processor.
     """
 
     SHOWS: ClassVar[tuple[str, str]] = ("seconds", "cpu_seconds")

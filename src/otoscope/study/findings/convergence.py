@@ -1,4 +1,4 @@
-"""F2: layers near the input settle first, as Ollerenshaw et al. (2022) find in an LSTM, and Raghu et al. (2017) before."""
+"""F2: layers near the input settle first, as Ollerenshaw et al. (2021) find in an LSTM, Raghu et al. (2017) before."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from otoscope.study.findings.evidence import Arrays
+from otoscope.study.findings.evidence import Seen
 from otoscope.study.findings.order import agreement
 from otoscope.study.findings.question import Question
 from otoscope.study.findings.reading import TO_FINAL
@@ -29,8 +29,8 @@ def settled(to_final: Floats, steps: Floats, share: float = SHARE) -> Floats:
     """The training step at which each layer has gone a share of its way, between checkpoints in a straight line.
 
     `to_final` (layers, steps) is each layer's similarity to its final state. The way gone is (s(t) − s(0)) / (s(T) −
-    s(0)), 0 untrained and 1 at the end, and a layer has settled where it last comes to the share from below: coming near
-    and leaving again is not settling. NaN for a layer whose way is below 0.05.
+    s(0)), 0 untrained and 1 at the end, and a layer has settled where it last comes to the share from below: coming
+    near and leaving again is not settling. NaN for a layer whose way is below 0.05.
 
     >>> settled(np.array([[0.2, 0.6, 1.0], [0.2, 1.0, 1.0]]), np.array([0.0, 10.0, 20.0]), share=0.5).tolist()
     [10.0, 5.0]
@@ -47,26 +47,26 @@ def settled(to_final: Floats, steps: Floats, share: float = SHARE) -> Floats:
     return found
 
 
-def bottom_up(runs: Sequence[Arrays]) -> float:
+def bottom_up(runs: Sequence[Seen]) -> float:
     """The mean over runs of how the step at which layers settle goes with their depth."""
     return float(np.mean([_bottom_up(run) for run in runs]))
 
 
-def _bottom_up(run: Arrays) -> float:
+def _bottom_up(run: Seen) -> float:
     when = settled(run["to_final"], run["steps"])
     told = np.isfinite(when)
     return agreement(np.flatnonzero(told).astype(float), when[told])
 
 
-def _refusal(arrays: Arrays) -> str:
-    layers, steps = arrays["to_final"].shape
+def _refusal(seen: Seen) -> str:
+    layers, steps = seen["to_final"].shape
     if layers < FEWEST_LAYERS:
         return f"{layers} layers, and an order in which they settle takes at least {FEWEST_LAYERS}"
     if steps < FEWEST_STEPS:
         return f"{steps} checkpoints, and the pace of layers takes at least {FEWEST_STEPS}"
-    if not np.isfinite(arrays["to_final"]).all():
+    if not np.isfinite(seen["to_final"]).all():
         return "similarities to the final state were not computed"
-    moved = int((arrays["to_final"][:, -1] - arrays["to_final"][:, 0] >= LEAST_WAY).sum())
+    moved = int((seen["to_final"][:, -1] - seen["to_final"][:, 0] >= LEAST_WAY).sum())
     if moved < FEWEST_LAYERS:
         return f"only {moved} layers are farther than {LEAST_WAY:g} from their final state when untrained"
     return ""
@@ -76,10 +76,9 @@ BOTTOM_UP = Question(
     id="F2",
     name="bottom-up convergence",
     claim="layers near the input reach their final state first",
-    effect_is=f"Somers' D of the step at which layers have gone {SHARE:.0%} of their way with their depth (1: bottom-up)",
+    effect_is=f"Somers' D of the step at which layers have gone {SHARE:.0%} of their way with depth (1: bottom-up)",
     least=0.5,
     read=TO_FINAL,
     effect=bottom_up,
-    baselines={},
     refusal=_refusal,
 )

@@ -1,4 +1,4 @@
-"""F1: similarity falls with the distance of layers, as Ollerenshaw et al. (2022) find in a CNN."""
+"""F1: similarity falls with the distance of layers, as Ollerenshaw et al. (2021) find in a CNN."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from otoscope.study.findings.evidence import Arrays
+from otoscope.study.findings.evidence import Seen
 from otoscope.study.findings.order import falling_with_distance, triples
 from otoscope.study.findings.question import Question
 from otoscope.study.findings.reading import BASELINES, FEWEST_LAYERS, WITHIN, few_layers
@@ -15,12 +15,12 @@ from otoscope.study.findings.reading import BASELINES, FEWEST_LAYERS, WITHIN, fe
 __all__ = ["CLOSE_LAYERS", "DEPTH_HIERARCHY", "ROBINSON"]
 
 
-def by_rank(runs: Sequence[Arrays]) -> float:
+def by_rank(runs: Sequence[Seen]) -> float:
     """The mean over runs of how similarity goes with closeness in depth."""
     return float(np.mean([falling_with_distance(run["within"]) for run in runs]))
 
 
-def by_triples(runs: Sequence[Arrays]) -> float:
+def by_triples(runs: Sequence[Seen]) -> float:
     """1 − 2 × the share of inequalities of a Robinson matrix that are broken, mean over runs.
 
     In a Robinson matrix s_ik ≤ s_ij and s_ik ≤ s_jk for all i < j < k: 1. In one without any order half are broken: 0.
@@ -34,7 +34,7 @@ def _broken(similarity: npt.NDArray[np.float64]) -> float:
     return float(np.mean([far > similarity[i, j], far > similarity[j, k]]))
 
 
-def among_close(runs: Sequence[Arrays]) -> float:
+def among_close(runs: Sequence[Seen]) -> float:
     """How much better the order is kept where similarities are high than where they are low, mean over runs."""
     return float(np.mean([_among_close(run["within"]) for run in runs]))
 

@@ -1,30 +1,49 @@
-"""The similarities that a finding is computed from, with what they would be without each block of speech."""
+"""What findings are computed from: what runs show, with what it would be without each block of speech."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
 from otoscope.study.results import Results
 
-__all__ = ["Arrays", "Evidence", "Values", "gather_values", "perturbed"]
+__all__ = ["Entry", "Evidence", "Reader", "Runs", "Seen", "Values", "gather_values", "recogniser_of"]
 
 Floats = npt.NDArray[np.float64]
 
-Arrays = Mapping[str, Floats]
-"""What one run shows, by name, such as its matrix of similarities."""
+Runs = tuple[str, ...]
+"""One run, or several that are looked at together."""
+
+Reader = Callable[[Results, Runs, str], npt.ArrayLike]
+"""An array of what runs show, by one measure."""
+
+FEWEST_BLOCKS = 3
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What one run shows, or several together: arrays by name. `own` is false of runs that are only compared with."""
+
+    runs: Runs
+    arrays: Mapping[str, Floats]
+    own: bool = True
+
+    def __getitem__(self, name: str) -> Floats:
+        return self.arrays[name]
 
 
 @dataclass(frozen=True)
 class Values:
-    """One array of similarities, and the same without each block of speech: (blocks, …), or None where not known."""
+    """One array, and the same without each block of speech: (blocks, …), or None where that is not known."""
 
     value: Floats
     left_out: Floats | None = None
 
+    @cached_property
     def spreads(self) -> Floats | None:
         """(blocks, …) that, weighed by independent standard normal numbers, vary as the values do over speech.
 
@@ -37,34 +56,48 @@ class Values:
         return spread
 
 
-Evidence = Mapping[str, Mapping[str, Values]]
-"""By run and by name, the values that an effect is computed from."""
+@dataclass(frozen=True)
+class Entry:
+    """The values that one run gives, or several together, by name."""
+
+    runs: Runs
+    values: Mapping[str, Values]
+    own: bool = True
+
+    @property
+    def blocks(self) -> int:
+        """Of speech, that were left out in turn; 0 where not known."""
+        return max((len(v.left_out) for v in self.values.values() if v.left_out is not None), default=0)
+
+    def seen(self, z: Floats | None = None) -> Seen:
+        """What is shown; moved by its spreads where `z` weighs each block of speech."""
+        return Seen(self.runs, {name: _moved(values, z) for name, values in self.values.items()}, self.own)
+
+    def only(self, names: Iterable[str]) -> Entry:
+        """Those values alone."""
+        return Entry(self.runs, {name: self.values[name] for name in names}, self.own)
 
 
-def gather_values(
-    results: Results, runs: Sequence[str], read: Mapping[str, Callable[[Results, str], Floats]]
-) -> dict[str, dict[str, Values]]:
-    """Reads arrays of each run, from all speech and without each block of it.
-
-    Arguments:
-        results: of a study.
-        runs: whose arrays are read.
-        read: for each name, how the array of a run is read from results.
-    """
-    parts = [results.without(block) for block in range(results.blocks)]
-
-    def values(name: str, run: str) -> Values:
-        left = np.array([read[name](part, run) for part in parts])
-        known = len(parts) >= 3 and bool(np.isfinite(left).all())
-        return Values(np.asarray(read[name](results, run), dtype=np.float64), left if known else None)
-
-    return {run: {name: values(name, run) for name in read} for run in runs}
-
-
-def perturbed(run: Mapping[str, Values], spreads: Mapping[str, Floats | None], z: Floats) -> Arrays:
-    """What a run shows, moved by its spreads, weighed by one standard normal number for each block of speech."""
-    moved: dict[str, Floats] = {}
-    for name, values in run.items():
-        spread = spreads[name]
-        moved[name] = values.value if spread is None else values.value + np.tensordot(z, spread, 1)
+def _moved(values: Values, z: Floats | None) -> Floats:
+    if z is None or values.spreads is None:
+        return values.value
+    moved: Floats = values.value + np.tensordot(z, values.spreads, 1)
     return moved
+
+
+Evidence = Sequence[Entry]
+"""All that an effect is computed from."""
+
+
+def recogniser_of(run: str) -> str:
+    """The recogniser of a run, `<recogniser>/seed<k>`."""
+    return run.partition("/")[0]
+
+
+def gather_values(results: Results, parts: Sequence[Results], runs: Runs, read: Reader, measure: str) -> Values:
+    """Reads an array, from all speech and from what remains without each block of it (`parts`)."""
+    value = np.asarray(read(results, runs, measure), dtype=np.float64)
+    left = np.array([read(part, runs, measure) for part in parts], dtype=np.float64)
+    known = len(parts) >= FEWEST_BLOCKS and bool(np.isfinite(left).all())
+    # What does not depend on the speech compared, such as training steps, has no spread.
+    return Values(value, left if known and bool((left != value).any()) else None)

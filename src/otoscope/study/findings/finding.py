@@ -16,8 +16,8 @@ class Effect:
     """The size of what a claim says, and how sure it is.
 
     `low` and `high` span the true effect with probability `level`, over other seeds and other speech of the same kind;
-    NaN where neither is known. `p_above` is the chance of an effect as large as this, or larger, if the true one were no
-    larger than what counts; `p_below` that of one as small, or smaller, if the true one did count. `error_seeds` and
+    NaN where neither is known. `p_above` is the chance of an effect as large as this, or larger, if the true one were
+    no larger than what counts; `p_below` that of one as small, or smaller, if the true one did count. `error_seeds` and
     `error_speech` are the standard errors that seeds and speech bring, NaN where they are not known.
     """
 
@@ -33,27 +33,28 @@ class Effect:
 
 @dataclass(frozen=True)
 class Finding:
-    """One claim about one recogniser by one measure.
+    """One claim by one measure, about a recogniser, two of them, or the whole study (`of`).
 
     `id` and `name` are the question's, `claim` what was asked, `effect` how much of it there is, `effect_is` what its
-    number means, `least` the smallest that counts. `baselines` are the same effect where there should be none, or less:
-    in the untrained recogniser, and of shuffled utterances. `p` and its `corrected` form (Holm 1979, over all findings
-    of a study) are `effect.p_above`. `by_run` has each run's own effect, `details` further numbers by name, `reason`
-    why the verdict is what it is.
+    number means, `least` the smallest that counts, `reason` why the verdict is what it is. `baselines` are the same
+    effect where there should be none, or less: in the untrained recogniser, and of shuffled utterances; `beyond` how
+    much larger the effect is than each. `p` is `effect.p_above`, `corrected` the same after Holm (1979) over all
+    findings by the same measure. `by_run` has the effect of each run alone, `details` further numbers by name.
     """
 
     id: str
     name: str
     claim: str
-    recogniser: str
+    of: str
     measure: str
-    verdict: Verdict
-    reason: str
+    verdict: Verdict = "not enough data"
+    reason: str = ""
     effect: Effect | None = None
     effect_is: str = ""
     least: float = 0.0
     p: float | None = None
     corrected: float | None = None
     baselines: Mapping[str, Effect] = field(default_factory=dict)
+    beyond: Mapping[str, Effect] = field(default_factory=dict)
     by_run: Mapping[str, float] = field(default_factory=dict)
     details: Mapping[str, float] = field(default_factory=dict)

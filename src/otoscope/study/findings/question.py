@@ -3,33 +3,36 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-
-import numpy as np
-import numpy.typing as npt
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from otoscope.study.findings.assessing import EffectOf, assess
-from otoscope.study.findings.evidence import Arrays, Evidence
+from otoscope.study.findings.evidence import Evidence, Seen
 from otoscope.study.findings.finding import Effect, Finding, Verdict
-from otoscope.study.results import Results
 
-__all__ = ["ALPHA", "Question", "verdict_of"]
+__all__ = ["ALPHA", "Question", "Scope", "verdict_of"]
 
 ALPHA = 0.05
 """The chance of saying "holds" of what does not count, or "does not hold" of what does."""
 
-Reader = Callable[[Results, str], npt.NDArray[np.float64]]
+Scope = Literal["recogniser", "against others", "seeds", "pair", "study"]
+"""What a question is put to: a recogniser by its runs; the same beside the runs of all others; the pairs of its runs;
+two recognisers by pairs of a run of each; all runs of the study."""
+
+
+def _nothing(seen: Sequence[Seen]) -> dict[str, float]:
+    return {}
 
 
 @dataclass(frozen=True)
 class Question:
-    """A question that is put to each recogniser of a study.
+    """A question that is put to a study.
 
-    `id`, `name`, `claim` and `effect_is` are for the reader; `least` is the smallest effect that counts. `read` names
-    the arrays of one run (see `readers`), each by what `effect` calls it, which makes one number of those of several
-    runs; `baselines` names the same arrays where there should be less of it. `refusal` says why a run's arrays cannot answer
-    the question, "" where they can.
+    `id`, `name`, `claim` and `effect_is` are for the reader; `least` is the smallest effect that counts; `scope` says
+    what it is put to. `read` names the arrays that runs show (see `reading.READERS`), each by what `effect` calls it,
+    which makes one number of what several show. `baselines` reads the same names where there should be less of it.
+    `refusal` says why what one shows cannot answer the question, "" where it can. `details` gives further numbers.
     """
 
     id: str
@@ -39,35 +42,59 @@ class Question:
     least: float
     read: Mapping[str, str]
     effect: EffectOf
-    baselines: Mapping[str, Mapping[str, str]]
-    refusal: Callable[[Arrays], str]
+    refusal: Callable[[Seen], str]
+    scope: Scope = "recogniser"
+    baselines: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    details: Callable[[Sequence[Seen]], Mapping[str, float]] = _nothing
 
-    def answer(self, recogniser: str, measure: str, evidence: Evidence, baselines: Mapping[str, Evidence]) -> Finding:
-        """The finding from what each run shows. Its verdict is before the correction for several findings."""
-        reasons = {run: self.refusal({name: v.value for name, v in arrays.items()}) for run, arrays in evidence.items()}
-        refused = {run: why for run, why in reasons.items() if why}
-        if refused:
-            run, why = next(iter(refused.items()))
-            return Finding(self.id, self.name, self.claim, recogniser, measure, "not applicable", f"{run}: {why}")
-        effect = assess(self.effect, evidence, least=self.least)
+    def arrays(self) -> dict[str, str]:
+        """All that is read: what the effect calls it, after `<baseline>:` where it is a baseline's, and the reader."""
+        of_baselines = {f"{b}:{name}": at for b, read in self.baselines.items() for name, at in read.items()}
+        return dict(self.read) | of_baselines
+
+    def answer(self, of: str, measure: str, evidence: Evidence) -> Finding:
+        """The finding about `of` from what runs show. Its verdict is before the correction for several findings."""
+        asked = Finding(self.id, self.name, self.claim, of, measure, effect_is=self.effect_is, least=self.least)
+        main = [entry.only(self.read) for entry in evidence]
+        shown = [entry.seen() for entry in main]
+        if refused := [(seen, why) for seen in shown if (why := self.refusal(seen))]:
+            seen, why = refused[0]
+            return replace(asked, verdict="not applicable", reason=f"{_label(seen)}: {why}")
+        effect = assess(self.effect, main, least=self.least)
         verdict, reason = verdict_of(effect, self.least, effect.p_above)
-        return Finding(
-            self.id,
-            self.name,
-            self.claim,
-            recogniser,
-            measure,
-            verdict,
-            reason,
+        return replace(
+            asked,
+            verdict=verdict,
+            reason=reason,
             effect=effect,
-            effect_is=self.effect_is,
-            least=self.least,
             p=effect.p_above,
-            baselines={name: assess(self.effect, of, least=self.least) for name, of in baselines.items()},
-            by_run={
-                run: self.effect([{name: v.value for name, v in arrays.items()}]) for run, arrays in evidence.items()
-            },
+            baselines={b: assess(self._at(b), evidence, least=self.least) for b in self.baselines},
+            beyond={b: assess(self._beyond(b), evidence, least=0.0) for b in self.baselines},
+            by_run=self._by_run(shown),
+            details=dict(self.details(shown)),
         )
+
+    def _at(self, baseline: str) -> EffectOf:
+        """The effect in a baseline."""
+        return lambda seen: self.effect([_of(one, f"{baseline}:") for one in seen])
+
+    def _beyond(self, baseline: str) -> EffectOf:
+        """How much larger the effect is than in a baseline."""
+        return lambda seen: self.effect(seen) - self._at(baseline)(seen)
+
+    def _by_run(self, shown: Sequence[Seen]) -> dict[str, float]:
+        """The effect by each entry of its own, beside all that are only compared with."""
+        others = [seen for seen in shown if not seen.own]
+        return {_label(seen): self.effect([seen, *others]) for seen in shown if seen.own}
+
+
+def _of(seen: Seen, prefix: str) -> Seen:
+    arrays = {name.removeprefix(prefix): a for name, a in seen.arrays.items() if name.startswith(prefix)}
+    return Seen(seen.runs, arrays, seen.own)
+
+
+def _label(seen: Seen) -> str:
+    return " × ".join(seen.runs)
 
 
 def verdict_of(effect: Effect, least: float, p: float) -> tuple[Verdict, str]:
@@ -83,8 +110,9 @@ def verdict_of(effect: Effect, least: float, p: float) -> tuple[Verdict, str]:
     if not math.isfinite(effect.p_above):
         return "not enough data", "one seed and no intervals: train with more seeds, or set intervals = true"
     span = f"{effect.value:.2f} [{effect.low:.2f}, {effect.high:.2f}]"
+    of = "" if math.isfinite(effect.error_seeds) else "; of this one seed alone: others may differ"
     if p < ALPHA:
-        return "holds", f"the effect, {span}, is above {least:g}"
+        return "holds", f"the effect, {span}, is above {least:g}{of}"
     if effect.p_below < ALPHA:
-        return "does not hold", f"the effect, {span}, is below {least:g}"
-    return "not enough data", f"the effect, {span}, may lie on either side of {least:g}"
+        return "does not hold", f"the effect, {span}, is below {least:g}{of}"
+    return "not enough data", f"the effect, {span}, may lie on either side of {least:g}{of}"

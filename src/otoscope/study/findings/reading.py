@@ -1,16 +1,17 @@
-"""What findings read from results, by name, and what they cannot be read from."""
+"""What findings read from results, by name, and when there is too little of it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from otoscope.study.findings.evidence import Arrays
-from otoscope.study.findings.question import Reader
+from otoscope.study.findings.evidence import Reader, Runs, Seen
+from otoscope.study.results import Results
 
-__all__ = ["BASELINES", "FEWEST_LAYERS", "TO_FINAL", "WITHIN", "few_layers", "readers"]
+__all__ = ["BASELINES", "FEWEST_LAYERS", "READERS", "TO_FINAL", "WITHIN", "few_layers"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -18,31 +19,67 @@ FEWEST_LAYERS = 5
 """Ten pairs and ten triples of layers: fewer can hardly be out of order."""
 
 
-def readers(measure: str) -> dict[str, Reader]:
-    """How each array is read, by one measure."""
-    return {
-        "within": lambda results, run: results.within(run, results.steps(run)[-1], measure).to_numpy(),
-        "untrained": lambda results, run: results.within(run, results.steps(run)[0], measure).to_numpy(),
-        "shuffled": lambda results, run: results.shuffled(run, results.steps(run)[-1], measure).to_numpy(),
-        "to_final": lambda results, run: results.curve("to_final", run, measure).to_numpy(),
-        "steps": lambda results, run: np.array(results.steps(run), dtype=float),
-    }
+def _within(at: int) -> Reader:
+    """(layers, layers) of a run at its first (0) or last (−1) checkpoint."""
+    return lambda results, runs, measure: results.within(runs[0], results.steps(runs[0])[at], measure)
 
+
+def _shuffled(results: Results, runs: Runs, measure: str) -> npt.ArrayLike:
+    """(layers, layers) of a run at its last checkpoint, utterances shuffled."""
+    return results.shuffled(runs[0], results.steps(runs[0])[-1], measure)
+
+
+def _curve(kind: Literal["to_final", "to_previous"]) -> Reader:
+    """(layers, steps): each layer with itself at the last, or the previous, checkpoint."""
+    return lambda results, runs, measure: results.curve(kind, runs[0], measure)
+
+
+def _across(step: Literal["first", "final"]) -> Reader:
+    """(layers of the first run, layers of the second)."""
+    return lambda results, runs, measure: results.across(runs[0], runs[1], measure, step)
+
+
+def _training(name: str) -> Reader:
+    """(steps,) of what the training log says."""
+    return lambda results, runs, measure: results.training(runs[0])[name]
+
+
+def _wer(results: Results, runs: Runs, measure: str) -> npt.ArrayLike:
+    """(steps,): the word error rate on the development split."""
+    return results.wer(runs[0])["dev_wer"]
+
+
+def _steps(results: Results, runs: Runs, measure: str) -> npt.ArrayLike:
+    return results.steps(runs[0])
+
+
+READERS: Mapping[str, Reader] = {
+    "within": _within(-1),
+    "within_first": _within(0),
+    "shuffled": _shuffled,
+    "to_final": _curve("to_final"),
+    "to_previous": _curve("to_previous"),
+    "across": _across("final"),
+    "across_first": _across("first"),
+    "steps": _steps,
+    "train_loss": _training("train_loss"),
+    "dev_wer": _wer,
+}
 
 WITHIN: Mapping[str, str] = {"within": "within"}
 TO_FINAL: Mapping[str, str] = {"to_final": "to_final", "steps": "steps"}
 BASELINES: Mapping[str, Mapping[str, str]] = {
-    "untrained": {"within": "untrained"},
+    "untrained": {"within": "within_first"},
     "shuffled": {"within": "shuffled"},
 }
 """Of what is read from layer × layer matrices: the untrained recogniser, and shuffled utterances."""
 
 
-def few_layers(fewest: int) -> Callable[[Arrays], str]:
+def few_layers(fewest: int) -> Callable[[Seen], str]:
     """Refuses matrices of fewer layers, or with values that the measure did not give."""
 
-    def refusal(arrays: Arrays) -> str:
-        similarity = arrays["within"]
+    def refusal(seen: Seen) -> str:
+        similarity = seen["within"]
         if len(similarity) < fewest:
             return f"{len(similarity)} layers, and the order in depth takes at least {fewest}"
         if not np.isfinite(similarity).all():
