@@ -217,3 +217,58 @@ def test_any_title_can_be_written_and_read(title, tmp_path):
     path = tmp_path / "study.toml"
     path.write_text(study(title=title).toml(), encoding="utf-8")
     assert StudyConfig.read(path).title == title
+
+
+ONE = {"recognisers": {"a": {"architecture": "cnn"}}}
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"findings": "F1"}, r'findings: .*expected "all" or a list of F1, F2, .*F10 \(got \'F1\'\)'),
+        ({"findings": ["F1", "F11"]}, r'findings: .*expected "all" or a list of F1'),
+        ({"findings": [["F1"]]}, r'findings: .*expected "all" or a list of F1'),
+        ({"findings": ["F1", "F1"]}, "findings: .*expected different findings"),
+        ({"matrices": "some"}, r"matrices: .*'every' or 'ends' \(got 'some'\)"),
+        ({"content": ["phones", "phones"]}, "content: .*expected different labels"),
+        ({"content": ["letters"]}, r"content\.0: .*'phones', 'words', 'speaker', 'position', 'duration' or 'log-mel'"),
+        ({"probes": {"a/b": {"grid": 2}}}, "probes: .*a probe set's name becomes a folder's: expected at most 20"),
+        ({"probes": {"a": {}}}, r"probes\.a: .*nothing differs from \[probe\]: give splits, utterances, noise"),
+        ({"probes": {"a": {"noise_db": 10}}}, r"probes\.a: .*given together or not at all"),
+        ({"probes": {"a": {"noise": "pink"}}}, r"probes\.a: .*given together or not at all"),
+        ({"probes": {"a": {"noise": "brown", "noise_db": 3}}}, r"probes\.a\.noise: .*'white', 'pink' or 'babble'"),
+        ({"probes": {"a": {"noise": "pink", "noise_db": 61}}}, r"probes\.a\.noise_db: .*less than or equal to 60"),
+        ({"probes": {"a": {"grid": 3}}}, r"probes\.a\.grid: .*1, 2 or 4"),
+        ({"probes": {"a": {"half": 2}}}, r"probes\.a\.half: .*0 or 1"),
+        ({"probes": {"a": {"splits": ["train"]}}}, r"probes\.a\.splits: .*leave train out"),
+        ({"probes": {"a": {"utterances": 7}}}, r"probes\.a\.utterances: .*greater than or equal to 8"),
+        (
+            {"recognisers": {"a": {"architecture": "cnn"}, "b": {"architecture": "lstm", "settings": {"kernel": 3}}}},
+            r"recognisers\.b: lstm has no setting kernel",
+        ),
+    ],
+)
+def test_what_cannot_be_asked_of_findings_and_probe_sets_is_named(fields, said):
+    with pytest.raises(StudyError, match=said):
+        StudyConfig.of(**ONE | fields)
+
+
+def test_findings_and_probe_sets_survive_being_written_and_read_and_do_not_matter_to_training(tmp_path):
+    config = StudyConfig.of(
+        **ONE,
+        findings=["F7", "F1"],
+        matrices="ends",
+        content=["phones", "log-mel"],
+        probes={
+            "babble.10": {"noise": "babble", "noise_db": 10},
+            "coarse": {"grid": 2, "splits": ["dev"], "utterances": 20},
+            "half-1": {"half": 1},
+        },
+    )
+    path = tmp_path / "study.toml"
+    path.write_text(config.toml(), encoding="utf-8")
+    assert StudyConfig.read(path) == config
+    assert config.asked == ("F1", "F7")
+    assert config.training_differences(StudyConfig.of(**ONE)) == []
+    for findings, asked in (([], ()), ("all", tuple(f"F{i}" for i in range(1, 11)))):
+        assert StudyConfig.of(**ONE, findings=findings).asked == asked

@@ -2,34 +2,29 @@
 
 from __future__ import annotations
 
-import json
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
-from otoscope.asr import (
-    DECODERS,
-    PRESETS,
-    CharacterTokens,
-    DecoderConfig,
-    ModelConfig,
-    PieceTokens,
-    Tokens,
-    TrainingConfig,
-)
 from otoscope.errors import StudyError
 from otoscope.measures import registry
 from otoscope.study.needs import SAMPLES
+from otoscope.study.questions import FINDINGS
+from otoscope.study.tables import (
+    MIN_PROBE,
+    DecodingConfig,
+    FurtherProbeConfig,
+    ProbeConfig,
+    RecogniserConfig,
+    Strict,
+)
+from otoscope.study.toml import toml_value
 
-__all__ = ["DecodingConfig", "ProbeConfig", "RecogniserConfig", "StudyConfig"]
-
-MIN_PROBE = 8
-"""Utterances that comparing layers takes at the least."""
+__all__ = ["MIN_PROBE", "DecodingConfig", "FurtherProbeConfig", "ProbeConfig", "RecogniserConfig", "StudyConfig"]
 
 MIN_SAMPLES = 100
 """Frames to keep at the least for measures that need frames: four seconds of speech."""
@@ -37,122 +32,67 @@ MIN_SAMPLES = 100
 MAX_NAME = 40
 """Characters in a recogniser's name: the files of comparisons are named by two of them, within 255 bytes."""
 
+MAX_PROBE_NAME = 20
+"""Characters in the name of a further probe set."""
+
 DEFAULT_MEASURES = ("cka", "cka-debiased", "cka-biased", "cca", "svcca", "pwcca")
 
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+Labels = Literal["phones", "words", "speaker", "position", "duration", "log-mel"]
 
 
-class RecogniserConfig(_Strict):
-    """One recogniser: an architecture, a named size, and any of its settings changed.
+class StudyConfig(Strict):
+    """A whole study: recognisers × seeds × checkpoints × layers × measures × probe sets, and what is asked of them."""
 
-    `decoder` adds an attention decoder to the CTC output; `pieces` asks for so many sentencepiece units in place of
-    characters.
-    """
-
-    architecture: Literal["cnn", "lstm", "transformer", "conformer"]
-    size: Literal["small", "base"] = "base"
-    settings: dict[str, Any] = {}
-    decoder: Literal["lstm", "transformer"] | None = None
-    decoder_settings: dict[str, Any] = {}
-    pieces: int | None = Field(default=None, ge=2)
-    training: dict[str, Any] = {}
-
-    def model(self) -> ModelConfig:
-        """The network's sizes."""
-        preset = PRESETS[self.architecture][self.size].model
-        config: ModelConfig = _changed(preset, self.settings, self.architecture)
-        return config
-
-    def attention(self) -> DecoderConfig | None:
-        """The sizes of the attention decoder, if there is to be one."""
-        if self.decoder is None:
-            if self.decoder_settings:
-                raise StudyError("decoder_settings are given and no decoder; add decoder = 'lstm' or 'transformer'")
-            return None
-        config: DecoderConfig = _changed(
-            DECODERS[self.decoder].config(), self.decoder_settings, f"the {self.decoder} decoder"
-        )
-        return config
-
-    def tokens(self, texts: Sequence[str]) -> Tokens:
-        """What it puts out, from the training transcripts."""
-        return CharacterTokens.of(texts) if self.pieces is None else PieceTokens.train(texts, size=self.pieces)
-
-    def train(self) -> TrainingConfig:
-        """How it is trained: the preset of its size, with the changes in `training`."""
-        preset = PRESETS[self.architecture][self.size].training
-        config: TrainingConfig = _changed(preset, self.training, "training")
-        if config.ctc_weight < 1 and self.decoder is None:
-            raise StudyError(
-                f"training has ctc_weight = {config.ctc_weight}, which leaves a share to an attention decoder, and "
-                "there is none; add decoder = 'lstm' or 'transformer', or leave ctc_weight at 1"
-            )
-        if config.ctc_weight == 1 and self.decoder is not None:
-            raise StudyError(
-                f"there is a {self.decoder} decoder and training has ctc_weight = 1, which leaves it untrained; set "
-                "ctc_weight below 1, such as 0.3, or leave decoder out"
-            )
-        return config
-
-
-class DecodingConfig(_Strict):
-    """How test is decoded besides greedily.
-
-    `ngram` is the order of a language model of words made from the training transcripts (0: none), for a beam search
-    whose weights are chosen on dev; `beam` is how many hypotheses it keeps.
-    """
-
-    ngram: int = Field(default=0, ge=0, le=5)
-    beam: int = Field(default=50, ge=1)
-
-    @field_validator("ngram")
-    @classmethod
-    def _order(cls, value: int) -> int:
-        if value == 1:
-            raise ValueError("a language model of single words takes no context into account: expected 0 or 2 to 5")
-        return value
-
-
-class ProbeConfig(_Strict):
-    """The utterances whose representations are compared: none of them trained on."""
-
-    splits: tuple[str, ...] = ("dev", "test")
-    utterances: int = Field(default=300, ge=MIN_PROBE)
-
-    @field_validator("splits")
-    @classmethod
-    def _unseen(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if not value or len(set(value)) != len(value):
-            raise ValueError("expected one or more different splits")
-        if "train" in value:
-            raise ValueError("layers are compared on speech that was not trained on: leave train out")
-        return value
-
-
-class StudyConfig(_Strict):
-    """A whole study.
-
-    `corpus` is "default", the name of a fetched corpus, or a path, made absolute where there is such a folder; `parts`
-    are the subsets of it that are used, by name or glob, all where none is named; `recognisers` maps names to what to
-    train; every recogniser is trained once with each of `seeds`; `watch` compares layers while they train, too;
-    `measures` are registered names, `samples` the most frames that are kept for those which need frames; `intervals`
-    asks for 95 % intervals by leaving out blocks of speakers.
-    """
-
-    title: str = ""
-    corpus: str = "default"
-    format: str | None = None
-    parts: tuple[str, ...] = ()
-    recognisers: dict[str, RecogniserConfig]
-    seeds: tuple[Annotated[int, Field(ge=0, lt=2**32)], ...] = (0,)
-    measures: tuple[str, ...] = DEFAULT_MEASURES
-    intervals: bool = False
-    watch: bool = False
-    samples: int = Field(default=SAMPLES, ge=MIN_SAMPLES)
-    probe: ProbeConfig = ProbeConfig()
-    decoding: DecodingConfig = DecodingConfig()
+    title: str = Field(default="", description="The report's heading.")
+    corpus: str = Field(
+        default="default",
+        description='A corpus folder (made absolute), the name of a fetched corpus, or "default", the embedded one.',
+    )
+    format: str | None = Field(default=None, description="The corpus layout, where it is not to be found out.")
+    parts: tuple[str, ...] = Field(
+        default=(), description="The subsets of the corpus that are used, by name or glob; all where none is named."
+    )
+    recognisers: dict[str, RecogniserConfig] = Field(
+        description="What is trained, by name: at most 40 letters, digits, '.', '_' and '-', no '.' first."
+    )
+    seeds: tuple[Annotated[int, Field(ge=0, lt=2**32)], ...] = Field(
+        default=(0,), description="Every recogniser is trained once with each; findings on several seeds carry further."
+    )
+    findings: Literal["all"] | tuple[str, ...] = Field(
+        default="all",
+        description='The findings that are asked for, from "F1" to "F10", or "all": they choose what is compared.',
+        json_schema_extra={
+            "anyOf": [
+                {"const": "all"},
+                {"type": "array", "items": {"enum": list(FINDINGS)}, "uniqueItems": True},
+            ]
+        },
+    )
+    matrices: Literal["every", "ends"] = Field(
+        default="every",
+        description="Whether every layer is compared with every other at every checkpoint, for the report's figures "
+        "through training, or only at both ends of it: several times less work in a study of many checkpoints.",
+    )
+    measures: tuple[str, ...] = Field(
+        default=DEFAULT_MEASURES, description="Similarity measures, by their registered names."
+    )
+    intervals: bool = Field(
+        default=False, description="Whether similarities get 95 % intervals, by leaving out blocks of speakers in turn."
+    )
+    samples: int = Field(
+        default=SAMPLES, ge=MIN_SAMPLES, description="The most frames that are kept for measures that need frames."
+    )
+    content: tuple[Labels, ...] = Field(
+        default=(), description="What layers are searched for: phones, words, speaker, position, duration, log-mel."
+    )
+    watch: bool = Field(default=False, description="Whether layers are compared while they train, too.")
+    probe: ProbeConfig = Field(default=ProbeConfig(), description="The speech that layers are compared on.")
+    probes: dict[str, FurtherProbeConfig] = Field(
+        default={},
+        description="Further probe sets, by name, on which findings are looked at again: at most 20 letters, digits, "
+        "'.', '_' and '-', no '.' first.",
+    )
+    decoding: DecodingConfig = Field(default=DecodingConfig(), description="How test is decoded besides greedily.")
 
     @field_validator("corpus")
     @classmethod
@@ -164,11 +104,31 @@ class StudyConfig(_Strict):
     def _names(cls, value: dict[str, RecogniserConfig]) -> dict[str, RecogniserConfig]:
         if not value:
             raise ValueError("name at least one recogniser")
-        if bad := [name for name in value if not re.fullmatch(rf"(?!\.)[A-Za-z0-9._-]{{1,{MAX_NAME}}}", name)]:
-            raise ValueError(
-                f"a recogniser's name becomes a folder's: expected at most {MAX_NAME} of A-Z, a-z, 0-9, '.', '_' and "
-                f"'-', no '.' first, got {', '.join(map(repr, bad))}"
-            )
+        _check_names("recogniser", value, MAX_NAME)
+        return value
+
+    @field_validator("probes")
+    @classmethod
+    def _probe_names(cls, value: dict[str, FurtherProbeConfig]) -> dict[str, FurtherProbeConfig]:
+        _check_names("probe set", value, MAX_PROBE_NAME)
+        return value
+
+    @field_validator("findings", mode="before")
+    @classmethod
+    def _findings(cls, value: Any) -> Any:
+        if value == "all":
+            return value
+        if not isinstance(value, list | tuple) or any(not isinstance(v, str) or v not in FINDINGS for v in value):
+            raise ValueError(f'expected "all" or a list of {", ".join(FINDINGS)}')
+        if len(set(value)) != len(value):
+            raise ValueError("expected different findings")
+        return tuple(value)
+
+    @field_validator("content")
+    @classmethod
+    def _content(cls, value: tuple[Labels, ...]) -> tuple[Labels, ...]:
+        if len(set(value)) != len(value):
+            raise ValueError("expected different labels")
         return value
 
     @field_validator("measures")
@@ -184,15 +144,28 @@ class StudyConfig(_Strict):
     def _settings(self) -> StudyConfig:
         if not self.seeds or len(set(self.seeds)) != len(self.seeds):
             raise ValueError(f"seeds must be one or more different numbers, got {list(self.seeds)}")
-        for recogniser in self.recognisers.values():
-            recogniser.model()
-            recogniser.attention()
-            if recogniser.train().ctc_weight == 0 and self.decoding.ngram:
+        for name, recogniser in self.recognisers.items():
+            try:
+                recogniser.model()
+                recogniser.attention()
+                trained = recogniser.train()
+            except StudyError as error:
+                raise ValueError(f"recognisers.{name}: {error}") from error
+            if trained.ctc_weight == 0 and self.decoding.ngram:
                 raise StudyError(
                     f"decoding has ngram = {self.decoding.ngram}, a search by the CTC output, and a recogniser has "
                     "ctc_weight = 0, which leaves that untrained; set ctc_weight above 0, or ngram to 0"
                 )
         return self
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """The ids of the findings that are asked for, in order.
+
+        >>> StudyConfig.default(findings=["F7", "F1"]).asked
+        ('F1', 'F7')
+        """
+        return tuple(id_ for id_ in FINDINGS if self.findings == "all" or id_ in self.findings)
 
     @classmethod
     def default(
@@ -269,36 +242,26 @@ class StudyConfig(_Strict):
 
     def toml(self) -> str:
         """The configuration as `study.toml`."""
-        fields = self.model_dump(exclude={"recognisers"}, exclude_none=True)
+        fields = self.model_dump(exclude={"recognisers", "probes"}, exclude_none=True)
         tables = {name: fields.pop(name) for name in ("probe", "decoding")}
-        lines = [f"{key} = {_toml(value)}" for key, value in fields.items()]
-        tables |= {
-            f"recognisers.{_toml(name)}": recogniser.model_dump(exclude_none=True)
-            for name, recogniser in self.recognisers.items()
-        }
+        lines = [f"{key} = {toml_value(value)}" for key, value in fields.items()]
+        for kind, named in (("probes", self.probes), ("recognisers", self.recognisers)):
+            tables |= {f"{kind}.{toml_value(n)}": table.model_dump(exclude_none=True) for n, table in named.items()}
         for name, table in tables.items():
-            lines += ["", f"[{name}]", *(f"{key} = {_toml(value)}" for key, value in table.items())]
+            lines += ["", f"[{name}]", *(f"{key} = {toml_value(value)}" for key, value in table.items())]
         return "\n".join(lines) + "\n"
 
 
-def _changed(preset: Any, settings: Mapping[str, Any], of: str) -> Any:
-    """A preset with some settings changed. TOML has lists where configurations have tuples."""
-    known = set(preset.__dataclass_fields__)
-    if unknown := sorted(set(settings) - known):
-        raise StudyError(f"{of} has no setting {', '.join(unknown)}; it has {', '.join(sorted(known))}")
-    return replace(preset, **{k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()})
+def _check_names(what: str, names: Mapping[str, object], most: int) -> None:
+    """Refuses names that could not become part of a file's."""
+    if bad := [name for name in names if not re.fullmatch(rf"(?!\.)[A-Za-z0-9._-]{{1,{most}}}", name)]:
+        raise ValueError(
+            f"a {what}'s name becomes a folder's: expected at most {most} of A-Z, a-z, 0-9, '.', '_' and "
+            f"'-', no '.' first, got {', '.join(map(repr, bad))}"
+        )
 
 
 def _resolved(corpus: str) -> str:
     """The absolute path of a corpus folder; what is no folder here, such as a fetched corpus's name, as it is."""
     path = Path(corpus).expanduser()
     return str(path.resolve()) if corpus != "default" and path.exists() else corpus
-
-
-def _toml(value: Any) -> str:
-    if isinstance(value, dict):
-        return "{ " + ", ".join(f"{_toml(k)} = {_toml(v)}" for k, v in value.items()) + " }" if value else "{}"
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(_toml, value)) + "]"
-    # Strings, numbers and booleans are written alike in both, but for the one control character that JSON lets pass.
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
