@@ -5,7 +5,7 @@ from itertools import pairwise, product
 
 import numpy as np
 
-from otoscope.study.results import CheckpointRow, Comparison, LayerRow, Refusal, Results
+from otoscope.study.results import CheckpointRow, Comparison, LayerRow, Refusal, Results, UtteranceRow
 
 UTTERANCES, LENGTH, STEPS = 12, 20, (0, 50, 200, 800)
 
@@ -122,6 +122,11 @@ def make_study(
             : int(intervals)
         ],
         intervals="95 %, jackknife over blocks of speakers" if intervals else "",
+        utterance_rows=[
+            UtteranceRow(run, f"u{u}", errors=u % 3, words=4, split="dev", block=u % 4 if intervals else -1)
+            for run in runs
+            for u in range(UTTERANCES)
+        ],
         title=title,
         frames=UTTERANCES * LENGTH,
         utterances=UTTERANCES,

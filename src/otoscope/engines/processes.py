@@ -6,82 +6,92 @@ by side finish sooner than two in turn with both cores each.
 
 from __future__ import annotations
 
-import multiprocessing
-import multiprocessing.connection
-import os
-import signal
-import threading
+from collections import deque
 from collections.abc import Callable, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-from threadpoolctl import threadpool_limits
+from otoscope.engines.workers import Crew, Task
+from otoscope.errors import OtoscopeError
 
 __all__ = ["Failure", "run_all"]
 
 POLL_SECONDS = 0.5
 
+TRIES = 2
+"""How often a task is begun whose worker dies under it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A task that raised: its name and the exception."""
+    """A task that raised, or whose worker died: its name and the exception."""
 
     task: str
     error: BaseException
 
 
-def _start() -> None:
-    """Makes ready a new worker."""
-    torch.set_num_threads(1)
-    threadpool_limits(1)  # the linear algebra that numpy brings has threads of its own
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the parent, which ends the workers
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """Ends this worker when its parent is gone: a killed parent cannot do it, and a worker left would write on."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        multiprocessing.connection.wait([parent.sentinel])
-        os._exit(1)
-
-
 def run_all(
-    tasks: Mapping[str, tuple[Callable[..., Any], tuple[Any, ...]]],
+    tasks: Mapping[str, Task],
     *,
     workers: int,
     poll: Callable[[int], None] | None = None,
+    failed: Callable[[Failure], None] | None = None,
 ) -> tuple[dict[str, Any], list[Failure]]:
-    """Runs named tasks (a top-level function and its arguments) and returns their results and the failures.
+    """Runs named tasks in worker processes and returns their results and the failures.
 
-    A task that raises does not stop the others. `poll` is called about twice a second with the number of tasks that
-    have ended. Results come in the order of `tasks`, whatever order they ended in.
+    A task that raises does not stop the others. One whose worker dies (killed for want of memory, for the most part) is
+    begun again when nothing else is left to do, alone; it fails where that worker dies too.
+
+    Arguments:
+        tasks: by name, a top-level function and its arguments.
+        workers: how many at a time, at the most.
+        poll: called about twice a second with the number of tasks that have ended.
+        failed: called with each failure, at once.
+
+    Returns:
+        Results in the order of `tasks`, whatever order they ended in; failures in the order in which they came.
+
+    Raises:
+        OtoscopeError: workers die before they can begin.
     """
-    context = multiprocessing.get_context("spawn")  # forking a process that runs torch's threads can hang
-    count = max(1, min(workers, len(tasks)))
+    crew = Crew(max(1, min(workers, len(tasks))))
+    waiting, again = deque(tasks), deque[str]()
     results: dict[str, Any] = {}
     failures: list[Failure] = []
-    pool = ProcessPoolExecutor(count, mp_context=context, initializer=_start)
+    begun = dict.fromkeys(tasks, 0)
+
+    def begin(name: str) -> None:
+        begun[name] += 1
+        crew.begin(name, tasks[name])
+
     try:
-        futures: dict[Future[Any], str] = {pool.submit(f, *args): name for name, (f, args) in tasks.items()}
-        left = set(futures)
-        while left:
-            done, left = wait(left, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
-            for future in done:
-                error = future.exception()
-                if error is None:
-                    results[futures[future]] = future.result()
+        while waiting or again or crew.busy:
+            while waiting and crew.idle:
+                begin(waiting.popleft())
+            if again and not crew.busy:
+                begin(again.popleft())
+            for ended in crew.ended(POLL_SECONDS):
+                if ended.error is None:
+                    results[ended.task] = ended.result
+                elif ended.died and begun[ended.task] < TRIES:
+                    again.append(ended.task)
                 else:
-                    failures.append(Failure(futures[future], error))
+                    error = OtoscopeError(_death(ended.exit_code)) if ended.died else ended.error
+                    failures.append(Failure(ended.task, error))
+                    if failed is not None:
+                        failed(failures[-1])
             if poll is not None:
-                poll(len(tasks) - len(left))
+                poll(len(results) + len(failures))
     except BaseException:
-        # Shutting down waits for tasks that run, which can be hours. Python 3.14 has terminate_workers() for this.
-        for process in list((pool._processes or {}).values()):
-            process.terminate()
-        pool.shutdown(wait=False, cancel_futures=True)
+        crew.stop()
         raise
-    pool.shutdown()
+    crew.dismiss()
     return {name: results[name] for name in tasks if name in results}, failures
+
+
+def _death(exit_code: int | None) -> str:
+    how = f"by signal {-exit_code}" if exit_code is not None and exit_code < 0 else f"with exit code {exit_code}"
+    return (
+        f"its worker process died ({how}), and again when nothing ran beside it: mostly for want of memory, where "
+        "smaller batches or a smaller recogniser help"
+    )

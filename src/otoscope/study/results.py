@@ -16,25 +16,40 @@ import xarray as xr
 
 from otoscope.errors import StudyError
 from otoscope.measures import registry
+from otoscope.study.missing import Missing
 from otoscope.study.netcdf import read_dataset, write_dataset
 from otoscope.study.rows import (
     ERROR_RATES,
     INTERVAL,
     KINDS,
+    LEARNING_RATE,
     PAIR,
+    PROBE,
     SCHEMA_VERSION,
     TRAINING,
     CheckpointRow,
     Comparison,
     LayerRow,
     Refusal,
+    UtteranceRow,
     to_dataset,
 )
+from otoscope.study.utterances import of_run, with_utterances
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["KINDS", "SCHEMA_VERSION", "CheckpointRow", "Comparison", "LayerRow", "Refusal", "Results"]
+__all__ = [
+    "KINDS",
+    "SCHEMA_VERSION",
+    "CheckpointRow",
+    "Comparison",
+    "LayerRow",
+    "Missing",
+    "Refusal",
+    "Results",
+    "UtteranceRow",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +69,8 @@ class Results:
     """
 
     dataset: xr.Dataset
+    probe: str = ""
+    """The probe set that is read: the main one, or that of `of_probe`."""
 
     @classmethod
     def from_rows(
@@ -65,6 +82,8 @@ class Results:
         measures: Sequence[str] | None = None,
         refusals: Iterable[Refusal] = (),
         no_intervals: Iterable[Refusal] = (),
+        missing: Iterable[Missing] = (),
+        utterance_rows: Iterable[UtteranceRow] = (),
         intervals: str = "",
         sample_frames: int = 0,
         sample_utterances: int = 0,
@@ -75,6 +94,7 @@ class Results:
         corpus: str = "",
         corpus_hash: str = "",
         probe_split: str = "",
+        probes: Mapping[str, Mapping[str, object]] | None = None,
         host: str = "",
         versions: Mapping[str, str] | None = None,
     ) -> Results:
@@ -83,9 +103,10 @@ class Results:
         `measures` names the measures and their order (default: as they first appear in the rows). `frames`
         and `utterances` count the probe set that was compared, `grid` is its frame rate in seconds per frame,
         `probe_split` the corpus split it comes from, `sample_frames` and `sample_utterances` what of it was kept for
-        measures that need frames. `intervals` says how the ends `low` and `high` of the rows were found, and
-        `no_intervals` why some values have none. Raises `StudyError` for a pair given twice, an unknown
-        kind, a layer or checkpoint of a pair that has no row of its own.
+        measures that need frames; `probes` says of each further probe set what it is. `intervals` says how the ends
+        `low` and `high` of the rows were found, and `no_intervals` why some values have none. `missing` names runs and
+        comparisons that failed, `utterance_rows` have word errors utterance by utterance. Raises `StudyError` for a
+        pair given twice, an unknown kind, a layer or checkpoint of a pair that has no row of its own.
         """
         attrs = {
             "title": title,
@@ -95,16 +116,19 @@ class Results:
             "corpus": corpus,
             "corpus_hash": corpus_hash,
             "probe_split": probe_split,
+            "probes": json.dumps(dict(probes or {}), ensure_ascii=False),
             "host": host,
             "versions": json.dumps(dict(versions or {}), ensure_ascii=False, sort_keys=True),
             "refusals": json.dumps([asdict(r) for r in refusals], ensure_ascii=False),
             "no_intervals": json.dumps([asdict(r) for r in no_intervals], ensure_ascii=False),
+            "missing": json.dumps([asdict(m) for m in missing], ensure_ascii=False),
             "intervals": intervals,
             "sample_frames": sample_frames,
             "sample_utterances": sample_utterances,
             "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         }
-        return cls(to_dataset(list(comparisons), list(checkpoints), list(layers), measures, attrs))
+        dataset = to_dataset(list(comparisons), list(checkpoints), list(layers), measures, attrs)
+        return cls(with_utterances(dataset, list(utterance_rows)))
 
     @property
     def runs(self) -> tuple[str, ...]:
@@ -119,7 +143,7 @@ class Results:
     @property
     def refusals(self) -> tuple[Refusal, ...]:
         """Which measure refused which layer of which run, and why."""
-        return tuple(Refusal(**row) for row in json.loads(self.dataset.attrs["refusals"]))
+        return self._refusals("refusals")
 
     @property
     def intervals(self) -> str:
@@ -129,7 +153,12 @@ class Results:
     @property
     def no_intervals(self) -> tuple[Refusal, ...]:
         """Which values, of which layer of which run, have no interval, and why; empty where none were asked for."""
-        return tuple(Refusal(**row) for row in json.loads(self.dataset.attrs.get("no_intervals", "[]")))
+        return self._refusals("no_intervals")
+
+    @property
+    def missing(self) -> tuple[Missing, ...]:
+        """Which runs failed and are not in these results, and which comparisons could not be made; mostly none."""
+        return tuple(Missing(**row) for row in json.loads(self.dataset.attrs.get("missing", "[]")))
 
     def steps(self, run: str) -> tuple[int, ...]:
         """The training steps of a run's checkpoints, in order."""
@@ -188,8 +217,20 @@ class Results:
         return self._checkpoints(run, ERROR_RATES)
 
     def training(self, run: str) -> xr.Dataset:
-        """A run's epoch, seconds of training, training loss and development loss by `step`."""
-        return self._checkpoints(run, TRAINING)
+        """A run's epoch, seconds of training, losses on train and dev, and learning rate by `step`.
+
+        The learning rate is that of the last update before a checkpoint; files of before it was kept have none.
+        """
+        return self._checkpoints(run, [*TRAINING, *(n for n in (LEARNING_RATE,) if n in self.dataset)])
+
+    def utterances(self, run: str) -> xr.Dataset:
+        """The word errors of a run's final model, greedily decoded, by `utterance` of the probe set.
+
+        `errors` are substitutions + deletions + insertions, `words` those of the transcript, `split` the utterance's,
+        `block` the block of speech that it belongs to among those that `without` leaves out (−1: no intervals).
+        """
+        self._known(run, self.runs, "run")
+        return of_run(self.dataset, run)
 
     def compared(self, kind: str) -> tuple[tuple[str, int, str, int], ...]:
         """What was compared under a kind: each distinct (run_x, step_x, run_y, step_y), in the stored order."""
@@ -198,9 +239,26 @@ class Results:
         return tuple(dict.fromkeys(zip(*columns, strict=True)))
 
     @property
+    def probes(self) -> tuple[str, ...]:
+        """The names of the further probe sets; `dataset.attrs["probes"]` says in JSON what they are."""
+        return tuple(json.loads(self.dataset.attrs.get("probes", "{}")))
+
+    def of_probe(self, name: str) -> Results:
+        """What was measured on one further probe set, read as the main one is; "" is the main one alone.
+
+        Error rates, losses and layers are the same. Raises StudyError for a probe set that is not there.
+        """
+        if name:
+            self._known(name, self.probes, "probe set")
+        return Results(self.dataset.isel(pair=self._of_probe == name), name)
+
+    @cached_property
     def blocks(self) -> int:
         """How many blocks of speech were left out in turn for the intervals; 0 where there are none."""
-        return int(self.dataset.sizes.get("block", 0))
+        if "left_out" not in self.dataset:
+            return 0
+        known = np.isfinite(self.dataset["left_out"].values[:, self._of_probe == self.probe]).any(axis=(0, 1))
+        return int(known.sum())
 
     def without(self, block: int) -> Results:
         """The results as they would be without one block of speech, the same for all pairs.
@@ -214,15 +272,19 @@ class Results:
                 + ("" if self.blocks else "; a study with intervals = true does")
             )
         left = self.dataset["left_out"].isel(block=block).astype(np.float64)
-        made = Results(self.dataset.assign(similarity=left).drop_vars("left_out"))
+        made = Results(self.dataset.assign(similarity=left).drop_vars("left_out"), self.probe)
         vars(made).update(_pairs=self._pairs, _codes=self._codes)  # the same pairs: not to be sorted again
         return made
 
     def to_frame(self) -> pd.DataFrame:
-        """One row per pair and measure: kind, both views, measure, similarity, null; low and high where there are."""
+        """One row per pair and measure: kind, both views, measure, similarity, null; low and high where there are.
+
+        The rows of all probe sets, with their names in `probe`, empty for the main one.
+        """
         values = ["similarity", "null", *self._ends]
-        long = self.dataset[values].reset_coords(drop=False)[[*values, *PAIR]].to_dataframe()
-        return long.reset_index()[[*PAIR, "measure", *values]]
+        rows = self.dataset.assign_coords({PROBE: ("pair", self._of_probe)})
+        long = rows[values].reset_coords(drop=False)[[*values, *PAIR, PROBE]].to_dataframe()
+        return long.reset_index()[[*PAIR, PROBE, "measure", *values]]
 
     def save(self, path: Path | str) -> Path:
         """Write the results as netCDF-4; a reader sees either the old file or the whole new one."""
@@ -243,9 +305,20 @@ class Results:
         """The ends of the intervals, where these results have them."""
         return [end for end in INTERVAL if end in self.dataset.variables]
 
+    def _refusals(self, name: str) -> tuple[Refusal, ...]:
+        rows = (Refusal(**row) for row in json.loads(self.dataset.attrs.get(name, "[]")))
+        return tuple(row for row in rows if row.probe == self.probe)
+
+    @cached_property
+    def _of_probe(self) -> np.ndarray[Any, Any]:
+        """Of each pair the name of its probe set."""
+        if PROBE in self.dataset.variables:
+            return self.dataset[PROBE].values.astype(str)
+        return np.full(self.dataset.sizes["pair"], "", dtype="<U1")
+
     @cached_property
     def _pairs(self) -> dict[str, np.ndarray[Any, Any]]:
-        return {name: self.dataset[name].values for name in PAIR}
+        return {**{name: self.dataset[name].values for name in PAIR}, PROBE: self._of_probe}
 
     @cached_property
     def _codes(self) -> dict[str, tuple[np.ndarray[Any, Any], dict[str | int, int]]]:
@@ -260,7 +333,7 @@ class Results:
 
     def _select(self, kind: str, **wanted: str | int) -> np.ndarray[Any, np.dtype[np.bool_]]:
         mask = np.ones(self.dataset.sizes["pair"], dtype=np.bool_)
-        for name, value in {"kind": kind, **wanted}.items():
+        for name, value in {"kind": kind, PROBE: self.probe, **wanted}.items():
             codes, of = self._codes[name]
             mask &= codes == of.get(value, -1)
         return mask

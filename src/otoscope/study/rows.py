@@ -13,16 +13,27 @@ import xarray as xr
 
 from otoscope.errors import StudyError
 
-__all__ = ["KINDS", "SCHEMA_VERSION", "CheckpointRow", "Comparison", "LayerRow", "Refusal", "to_dataset"]
+__all__ = [
+    "KINDS",
+    "SCHEMA_VERSION",
+    "CheckpointRow",
+    "Comparison",
+    "LayerRow",
+    "Refusal",
+    "UtteranceRow",
+    "to_dataset",
+]
 
 SCHEMA_VERSION = 1
 KINDS = ("within", "to_final", "to_previous", "across", "shuffled")
 ERROR_RATES = ("dev_wer", "dev_cer", "test_wer", "test_cer")
 INTERVAL = ("low", "high")
 TRAINING = ("epoch", "seconds", "train_loss", "dev_loss")
+LEARNING_RATE = "learning_rate"  # beside `TRAINING` in files of since there is one
 PAIR = ("kind", "run_x", "step_x", "layer_x", "run_y", "step_y", "layer_y")
+PROBE = "probe"  # beside `PAIR` where there are further probe sets
 _DTYPES: dict[str, type] = {
-    **dict.fromkeys(("kind", "run", "run_x", "run_y", "layer", "layer_x", "layer_y"), str),
+    **dict.fromkeys(("kind", "run", "run_x", "run_y", "layer", "layer_x", "layer_y", PROBE), str),
     **dict.fromkeys(("step", "step_x", "step_y", "units"), np.int64),
 }
 # Those that every file has; `low` and `high` are there where the study asked for intervals.
@@ -40,7 +51,7 @@ class Comparison:
     map measure names to values between the two views and to their null levels; NaN, or a name that is not given, is a
     pair that the measure refused (say why with a `Refusal`). `low` and `high` are the ends of the values' intervals,
     where there are any, and `left_out` the values without each block of speech in turn. `kind` is one of
-    `otoscope.study.results.KINDS`.
+    `otoscope.study.results.KINDS`, `probe` the name of a further probe set, empty for the main one.
 
     >>> Comparison("within", "cnn/seed0", 0, "conv0", "cnn/seed0", 0, "conv1", {"cka": 0.5}).similarity["cka"]
     0.5
@@ -58,13 +69,15 @@ class Comparison:
     low: Mapping[str, float] = field(default_factory=dict)
     high: Mapping[str, float] = field(default_factory=dict)
     left_out: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    probe: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class CheckpointRow:
     """One checkpoint of one run: error rates (1.0 is 100 %), losses (nats an utterance), training time.
 
-    NaN where something was not scored at this checkpoint. `seconds` is the wall time of training so far.
+    NaN where something was not scored at this checkpoint. `seconds` is the wall time of training so far,
+    `learning_rate` that of the last update before the checkpoint: NaN before the first.
 
     >>> CheckpointRow("cnn/seed0", 0, dev_wer=1.0).dev_wer
     1.0
@@ -80,6 +93,26 @@ class CheckpointRow:
     dev_cer: float = math.nan
     test_wer: float = math.nan
     test_cer: float = math.nan
+    learning_rate: float = math.nan
+
+
+@dataclass(frozen=True, slots=True)
+class UtteranceRow:
+    """How many words the final model of one run gets wrong in one utterance: substitutions, deletions and insertions.
+
+    `words` are those of the transcript, `split` is the utterance's, `block` the block of speech that it belongs to
+    where intervals leave blocks out, else −1.
+
+    >>> UtteranceRow("cnn/seed0", "an251-fash-b", errors=1, words=4, split="test").block
+    -1
+    """
+
+    run: str
+    utterance: str
+    errors: int
+    words: int
+    split: str = ""
+    block: int = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +146,7 @@ class Refusal:
     reason: str
     step: int | None = None
     count: int = 1
+    probe: str = ""
 
 
 def to_dataset(
@@ -140,13 +174,14 @@ def to_dataset(
             "null": table("null"),
             **({end: table(end) for end in INTERVAL} if any(p.low or p.high for p in pairs) else {}),
             **_left_out(pairs, names),
-            **{name: column("checkpoint", points, name) for name in (*ERROR_RATES, *TRAINING)},
+            **{name: column("checkpoint", points, name) for name in (*ERROR_RATES, *TRAINING, LEARNING_RATE)},
             **{name: column("layer", depth, name) for name in ("units", "stride")},
             "layer_kind": column("layer", depth, "kind"),
         },
         coords={
             "measure": np.array(names, dtype=str),
             **{name: column("pair", pairs, name) for name in PAIR},
+            **({PROBE: column("pair", pairs, PROBE)} if any(p.probe for p in pairs) else {}),
             **{f"{name}_c": column("checkpoint", points, name) for name in ("run", "step")},
             **{f"{name}_l": column("layer", depth, name) for name in ("run", "layer")},
             "index": (
@@ -164,7 +199,7 @@ def to_dataset(
 def _left_out(
     pairs: Sequence[Comparison], names: Sequence[str]
 ) -> dict[str, tuple[tuple[str, str, str], np.ndarray[Any, Any]]]:
-    """Values without each block, measure × pair × block, where there are any; NaN where a pair has none."""
+    """Values without each block, measure × pair × block, where there are any; NaN where a pair has none or fewer."""
     blocks = max((len(values) for p in pairs for values in p.left_out.values()), default=0)
     if not blocks:
         return {}
@@ -173,7 +208,7 @@ def _left_out(
     for k, name in enumerate(names):
         for i, pair in enumerate(pairs):
             if values := pair.left_out.get(name, ()):
-                table[k, i] = values
+                table[k, i, : len(values)] = values
     return {"left_out": (("measure", "pair", "block"), table)}
 
 
@@ -194,12 +229,12 @@ def _check(
     steps, layers = {(c.run, c.step) for c in points}, {(row.run, row.layer) for row in depth}
     seen: set[tuple[str | int, ...]] = set()
     for pair in pairs:
-        key = tuple(getattr(pair, name) for name in PAIR)
+        key = tuple(getattr(pair, name) for name in (*PAIR, PROBE))
         if pair.kind not in KINDS:
             raise StudyError(f"A comparison's kind is one of {', '.join(KINDS)}; {pair.kind!r} came.")
         if key in seen:
             raise StudyError(f"The comparison {key} came twice; give each pair of views once.")
-        for name in (*pair.similarity, *pair.null, *pair.low, *pair.high):
+        for name in (*pair.similarity, *pair.null, *pair.low, *pair.high, *pair.left_out):
             if name not in names:
                 raise StudyError(f"The comparison {key} has {name!r}, which is not one of {list(names)}.")
         for run, step, layer in (key[1:4], key[4:7]):
