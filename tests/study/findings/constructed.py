@@ -135,9 +135,7 @@ def _wanted(runs: Mapping[str, Run], kinds: Sequence[str]) -> list[tuple[str, Vi
         if "to_final" in kinds:
             wanted += [("to_final", (run, step, i), (run, last, i)) for step in steps for i in layers]
         if "to_previous" in kinds:
-            wanted += [
-                ("to_previous", (run, b, i), (run, a, i)) for a, b in itertools.pairwise(steps) for i in layers
-            ]
+            wanted += [("to_previous", (run, b, i), (run, a, i)) for a, b in itertools.pairwise(steps) for i in layers]
     if "across" in kinds:
         for x, y in itertools.combinations(runs, 2):
             ends_x, ends_y = sorted(runs[x]), sorted(runs[y])

@@ -17,6 +17,9 @@ LEVEL = 0.95
 DRAWS = 200
 """Of perturbed similarities: the standard deviation of an effect over them is known to 5 %."""
 
+ROUNDING = 1e-9
+"""Effects that differ by less are equal."""
+
 EffectOf = Callable[[Sequence[Seen]], float]
 """The effect in some runs taken together, from what each shows; NaN where it is not defined."""
 
@@ -54,8 +57,9 @@ def assess(effect: EffectOf, evidence: Evidence, *, least: float, level: float =
     if not terms or not math.isfinite(value):
         return Effect(value, math.nan, math.nan, level, math.nan, math.nan, *errors)
     variance = sum(v for v, _ in terms)
-    if variance == 0:  # no seed and no speech changes it
-        return Effect(value, value, value, level, float(value <= least), float(value > least), *errors)
+    if variance < ROUNDING**2:  # no seed and no speech changes it
+        above = value > least + ROUNDING
+        return Effect(value, value, value, level, float(not above), float(above), *errors)
     freedom = variance**2 / sum(v**2 / df for v, df in terms)
     error = math.sqrt(variance)
     reach, at = t_quantile((1 + level) / 2, freedom) * error, (value - least) / error
