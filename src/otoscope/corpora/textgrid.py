@@ -57,8 +57,8 @@ def with_alignments(corpus: Corpus, folder: str | Path) -> Corpus:
     if not files.keys() & {u.id for u in corpus}:
         raise CorpusError(
             f"None of the {len(files)} TextGrids in {folder} is of an utterance of the corpus {corpus.name!r}: they "
-            f"are called {', '.join(list(files)[:3])}, utterances {', '.join(u.id for u in corpus.utterances[:3])}. Name "
-            "each file by its utterance."
+            f"are called {', '.join(list(files)[:3])}, utterances {', '.join(u.id for u in corpus.utterances[:3])}. "
+            "Name each file by its utterance."
         )
     utterances, problems = [], list[Problem]()
     for utterance in corpus:
