@@ -13,7 +13,8 @@ from otoscope import MeasureError, Moments
 from otoscope.capture import Layer
 from otoscope.measures import Measure, registry
 from otoscope.measures.svcca import compute
-from otoscope.study.measuring import Checkpoint, Unit, compare, looked_at, plan_units, probe_batches, wanted_of
+from otoscope.study.measuring import compare, probe_batches
+from otoscope.study.units import Checkpoint, Unit, looked_at, plan_units, wanted_of
 
 
 @given(st.lists(st.integers(1, 9_000), min_size=2, max_size=40))
@@ -25,7 +26,7 @@ def test_the_batches_of_the_probe_set_are_a_partition_of_at_least_two(lengths):
 
 
 def unit(tmp_path, measures):
-    return Unit("shuffled", (Checkpoint("cnn/seed0", 3, tmp_path),), tuple(map(registry.get, measures)))
+    return Unit(("shuffled",), (Checkpoint("cnn/seed0", 3, tmp_path),), tuple(map(registry.get, measures)))
 
 
 def test_refusals_are_counted_once_a_pair_and_name_the_layer_as_users_know_it(tmp_path):

@@ -1,37 +1,26 @@
-"""The comparisons of a study, cut into units of work: one per checkpoint, one per pair of runs.
-
-Each unit runs the checkpoints it needs side by side over the probe set, reduces their layers to moments, and leaves a
-small JSON file. A killed study keeps the files and does only the rest.
-"""
+"""One unit of work done: a pass over the probe set, every comparison in it, a file that keeps them."""
 
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from otoscope.asr import FRAME_SHIFT_SECONDS, FeatureStore, ReferenceRecogniser, batches_by_length, pad
-from otoscope.capture import SHUFFLED, Clusters, Layer, common_grid, gather, view_name
+from otoscope.capture import SHUFFLED, Gathered, common_grid, gather
 from otoscope.errors import MeasureError, StudyError
 from otoscope.files import file_hash
-from otoscope.measures import Measure, Moments, Samples, registry
-from otoscope.study.folder import read_json, write_json
-from otoscope.study.needs import (
-    SAMPLES,
-    Interval,
-    Intervals,
-    intervals_of,
-    needs_of,
-    on_grid,
-    sources_of,
-    without_roles,
-)
+from otoscope.measures import Measure, Moments, Samples
+from otoscope.study.kept import Keys, Measured, keep, left_of, read_unit
+from otoscope.study.needs import Interval, Intervals, intervals_of, needs_of, on_grid, sources_of, without_roles
+from otoscope.study.probes import ProbeSet
 from otoscope.study.rows import Comparison, Refusal
+from otoscope.study.units import Checkpoint, Unit, Wanted, by_role, looked_at, plan_units, wanted_of
 
 __all__ = [
     "BATCH_FRAMES",
@@ -40,103 +29,59 @@ __all__ = [
     "Measured",
     "Unit",
     "compare",
-    "is_done",
+    "compare_kinds",
     "looked_at",
     "plan_units",
     "probe_batches",
     "read_unit",
     "run_unit",
+    "unit_tasks",
     "wanted_of",
 ]
 
-REVISION = 5
+REVISION = 6
 """Raised whenever a change of the code changes a number that a unit gives: units of another revision are done anew."""
 
 BATCH_FRAMES = 6_000
 """Input frames in one batch of the probe set, a minute of speech: what bounds the memory of a comparison."""
 
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """One checkpoint of one run."""
-
-    run: str
-    step: int
-    path: Path
+Task = tuple[Callable[..., None], tuple[Any, ...]]
 
 
-@dataclass(frozen=True)
-class Unit:
-    """One unit of work.
+def unit_tasks(units: Sequence[Unit], sets: Mapping[str, ProbeSet], folder: Path) -> dict[str, Task]:
+    """The tasks that are left of some units, for `otoscope.engines.run_all`, by the units' names.
 
-    `kind` is "checkpoint" (the first of `checkpoints` with itself, with the final and the previous one, where they
-    are given as the second and third), "shuffled" (one checkpoint with itself, utterances shuffled) or "across" (two
-    checkpoints of different runs). `samples` is the most frames that are kept for measures which need them.
+    Every checkpoint is hashed once. One that cannot be read is left to its tasks, to fail there.
     """
-
-    kind: str
-    checkpoints: tuple[Checkpoint, ...]
-    measures: tuple[Measure, ...]
-    samples: int = SAMPLES
-
-    @property
-    def name(self) -> str:
-        """A file name for the unit, unique within a study."""
-        runs = "--".join(f"{c.run.replace('/', '.')}@{c.step}" for c in self.checkpoints)
-        return f"{self.kind}-{runs}"
+    hashes = {c.path: _hash(c.path) for c in dict.fromkeys(c for unit in units for c in unit.checkpoints)}
+    tasks: dict[str, Task] = {}
+    for unit in units:
+        probe = sets[unit.probe]
+        keys = _keys(unit, probe, hashes)
+        if left_of(unit, folder, keys):
+            tasks[unit.name] = run_unit, (unit, keys, probe, folder)
+    return tasks
 
 
-@dataclass(frozen=True)
-class Measured:
-    """What a unit gave: its comparisons, the refusals among them, and what they were measured on.
+def run_unit(unit: Unit, keys: Keys, probe: ProbeSet, folder: Path) -> None:
+    """Does what is left of one unit, and adds it to the unit's file in `folder`.
 
-    `no_intervals` are refusals of the interval alone; `sampled` counts the frames and utterances whose frames were
-    kept.
+    Where the probe set has clusters the values get intervals, but for shuffled utterances, where two clusters stand in
+    each pair.
     """
-
-    comparisons: tuple[Comparison, ...]
-    refusals: tuple[Refusal, ...]
-    no_intervals: tuple[Refusal, ...]
-    frames: int
-    utterances: int
-    sampled: tuple[int, int]
-    grid: float
+    for part in left_of(unit, folder, keys):
+        keep(part, folder, keys, _measured(part, probe))
 
 
-def plan_units(
-    runs: Mapping[str, Sequence[Checkpoint]], measures: Sequence[str], *, samples: int = SAMPLES
-) -> list[Unit]:
-    """Every unit of a study: `runs` maps run names to their checkpoints in order of steps."""
-    chosen = tuple(map(registry.get, measures))  # objects, since a worker's registry knows only what it was born with
-    units = []
-    for checkpoints in runs.values():
-        for i, now in enumerate(checkpoints):
-            units.append(Unit("checkpoint", (now, checkpoints[-1], checkpoints[max(0, i - 1)]), chosen, samples))
-        ends = dict.fromkeys((checkpoints[0], checkpoints[-1]))
-        units += [Unit("shuffled", (end,), chosen, samples) for end in ends]
-    for x, y in itertools.combinations(runs.values(), 2):
-        units += [Unit("across", both, chosen, samples) for both in ((x[0], y[0]), (x[-1], y[-1]))]
-    return units
-
-
-def run_unit(
-    unit: Unit, store_path: Path, probe: Sequence[str], folder: Path, clusters: Clusters | None = None
-) -> None:
-    """Does one unit and writes `<folder>/<unit.name>.json`; nothing where it is there for the same input.
-
-    With `clusters` the values get intervals, but for shuffled utterances, where two clusters stand in each pair.
-    """
-    path = folder / f"{unit.name}.json"
-    key = _key(unit, store_path, probe, clusters)
-    if is_done(path, key):
-        return
-    store = FeatureStore(store_path)
+def _measured(unit: Unit, probe: ProbeSet) -> dict[str, Measured]:
+    """One pass over a probe set."""
+    store = FeatureStore(probe.store)
     recognisers = {role: ReferenceRecogniser.load(c.path) for role, c in looked_at(unit).items()}
     layers = {role: recogniser.layers() for role, recogniser in recognisers.items()}
-    grid = common_grid([layer for own in layers.values() for layer in own])
+    grid = probe.grid * common_grid([layer for own in layers.values() for layer in own])
     wanted = list(wanted_of(unit, layers))
     pairs = [(x, y) for _, x, y in wanted]
-    frames = {u: store.frames(u) for u in probe}
+    frames = {u: store.frames(u) for u in probe.utterances}
     seconds = {u: n * FRAME_SHIFT_SECONDS for u, n in frames.items()}
     batches = probe_batches(frames)
     gathered = gather(
@@ -145,80 +90,48 @@ def run_unit(
         batches,
         grid=grid,
         shuffled=unit.kind == "shuffled",
-        clusters=None if unit.kind == "shuffled" else clusters,
+        clusters=None if unit.kind == "shuffled" else probe.clusters,
         **needs_of(unit.measures, pairs, on_grid(seconds, grid), grid=grid, samples=unit.samples),
     )
-    if gathered.utterances != len(probe):
-        raise StudyError(f"{unit.name} saw {gathered.utterances} utterances of a probe set of {len(probe)}")
+    if gathered.utterances != len(probe.utterances):
+        raise StudyError(f"{unit.name} saw {gathered.utterances} utterances of a probe set of {len(probe.utterances)}")
+    return compare_kinds(unit, gathered, wanted, grid)
+
+
+def compare_kinds(unit: Unit, gathered: Gathered, wanted: Sequence[Wanted], grid: float) -> dict[str, Measured]:
+    """What one pass gave, by kind of comparison."""
     sources = sources_of(gathered)
-    ends = intervals_of(gathered, unit.measures, pairs)
-    comparisons, refusals, no_intervals = compare(unit, sources, wanted, ends)
+    ends = intervals_of(gathered, unit.measures, [(x, y) for _, x, y in wanted])
     samples = sources.get("samples")
-    write_json(
-        path,
-        {
-            "key": key,
-            "frames": gathered.frames,
-            "utterances": gathered.utterances,
-            "sampled": [samples.frames, samples.utterances] if samples is not None else [0, 0],
-            "grid": grid,
-            "comparisons": [asdict(c) for c in comparisons],
-            "refusals": [asdict(r) for r in refusals],
-            "no_intervals": [asdict(r) for r in no_intervals],
-        },
-    )
+    sampled = (samples.frames, samples.utterances or 0) if samples is not None else (0, 0)
+    found = {}
+    for kind in unit.kinds:
+        comparisons, refusals, no_intervals = compare(unit, sources, [row for row in wanted if row[0] == kind], ends)
+        told = tuple(comparisons), tuple(refusals), tuple(no_intervals)
+        found[kind] = Measured(*told, gathered.frames, gathered.utterances, sampled, grid)
+    return found
 
 
-def read_unit(unit: Unit, folder: Path) -> Measured:
-    """What `run_unit` wrote."""
-    found = read_json(folder / f"{unit.name}.json")
-    return Measured(
-        tuple(Comparison(**c) for c in found["comparisons"]),
-        tuple(Refusal(**r) for r in found["refusals"]),
-        tuple(Refusal(**r) for r in found["no_intervals"]),
-        found["frames"],
-        found["utterances"],
-        tuple(found["sampled"]),
-        found["grid"],
-    )
+def _keys(unit: Unit, probe: ProbeSet, hashes: Mapping[Path, str]) -> Keys:
+    """By kind and measure a hash of everything the numbers depend on."""
+    speech = [probe.store.name, list(probe.utterances), probe.grid]
+    of = probe.clusters
+    blocks = [] if of is None else [[u, of.of[u], of.blocks[of.of[u]]] for u in probe.utterances]
+    keys = {}
+    for kind in unit.kinds:
+        weights = [hashes[c.path] for c in by_role(replace(unit, kinds=(kind,))).values()]
+        for m in unit.measures:
+            parts = [REVISION, kind, m.name, weights, speech, unit.samples if m.source == "samples" else None]
+            parts.append([] if kind == "shuffled" else blocks)
+            keys[kind, m.name] = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+    return keys
 
 
-def _key(unit: Unit, store_path: Path, probe: Sequence[str], clusters: Clusters | None) -> str:
-    """A hash of everything the unit's numbers depend on."""
-    weights = [file_hash(c.path) for c in unit.checkpoints]
-    parts: list[object] = [REVISION, [m.name for m in unit.measures], weights, store_path.name, list(probe)]
-    if any(m.source == "samples" for m in unit.measures):
-        parts.append(unit.samples)
-    if clusters is not None and unit.kind != "shuffled":
-        parts.append([[u, clusters.of[u], clusters.blocks[clusters.of[u]]] for u in probe])
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-
-
-def _role(index: int, unit: Unit) -> str:
-    return ("now", "final", "previous")[index] if unit.kind == "checkpoint" else ("x", "y")[index]
-
-
-def _stand_ins(unit: Unit) -> dict[str, str]:
-    """Each role and the role under which its checkpoint is looked at: the first of a checkpoint that has several."""
-    first: dict[Checkpoint, str] = {}
-    return {role: first.setdefault(c, role) for role, c in _by_role(unit).items()}
-
-
-def _by_role(unit: Unit) -> dict[str, Checkpoint]:
-    return {_role(i, unit): c for i, c in enumerate(unit.checkpoints)}
-
-
-def looked_at(unit: Unit) -> dict[str, Checkpoint]:
-    """Each distinct checkpoint, by the role under which it is looked at."""
-    return {role: _by_role(unit)[role] for role in dict.fromkeys(_stand_ins(unit).values())}
-
-
-def is_done(path: Path, key: str) -> bool:
-    """Whether the unit's file is there, whole, and from the same input."""
+def _hash(path: Path) -> str:
     try:
-        return bool(read_json(path)["key"] == key)
-    except (StudyError, TypeError, KeyError):
-        return False
+        return file_hash(path)
+    except OSError:
+        return ""
 
 
 def probe_batches(frames: Mapping[str, int]) -> list[list[str]]:
@@ -239,24 +152,6 @@ def probe_batches(frames: Mapping[str, int]) -> list[list[str]]:
     return batches
 
 
-Wanted = tuple[str, str, str]
-"""A kind of comparison and the names of two views."""
-
-
-def wanted_of(unit: Unit, layers: Mapping[str, Sequence[Layer]]) -> Iterable[Wanted]:
-    """The comparisons of a unit, both orders of a pair among them, since not every measure is symmetric."""
-    names = {role: [view_name(at, layer.name) for layer in layers[at]] for role, at in _stand_ins(unit).items()}
-    if unit.kind == "checkpoint":
-        yield from (("within", x, y) for x, y in itertools.product(names["now"], repeat=2))
-        yield from (("to_final", x, y) for x, y in zip(names["now"], names["final"], strict=True))
-        if unit.checkpoints[0] != unit.checkpoints[2]:
-            yield from (("to_previous", x, y) for x, y in zip(names["now"], names["previous"], strict=True))
-    elif unit.kind == "shuffled":
-        yield from (("shuffled", x, SHUFFLED + y) for x, y in itertools.product(names["x"], repeat=2))
-    else:
-        yield from (("across", x, y) for x, y in itertools.product(names["x"], names["y"]))
-
-
 def compare(
     unit: Unit,
     sources: Mapping[str, Moments | Samples],
@@ -264,13 +159,13 @@ def compare(
     ends: Intervals,
 ) -> tuple[list[Comparison], list[Refusal], list[Refusal]]:
     """The comparisons with their intervals, what was refused, and what got no interval."""
-    by_role = _by_role(unit)
+    roles = by_role(unit)
     comparisons = []
     refusals: Counter[tuple[str, str, str, str]] = Counter()
     no_intervals: Counter[tuple[str, str, str, str]] = Counter()
     values: dict[tuple[str, str, str], tuple[float, float] | str] = {}
     for kind, x, y in wanted:
-        (checkpoint_x, layer_x), (checkpoint_y, layer_y) = (_parse(v, by_role) for v in (x, y))
+        (checkpoint_x, layer_x), (checkpoint_y, layer_y) = (_parse(v, roles) for v in (x, y))
         similarity, null = {}, {}
         low, high, left_out = dict[str, float](), dict[str, float](), dict[str, tuple[float, ...]]()
         for measure in unit.measures:
@@ -304,6 +199,6 @@ def _compute(measure: Measure, source: Moments | Samples, x: str, y: str) -> tup
     return result.value, result.null
 
 
-def _parse(view: str, by_role: Mapping[str, Checkpoint]) -> tuple[Checkpoint, str]:
+def _parse(view: str, roles: Mapping[str, Checkpoint]) -> tuple[Checkpoint, str]:
     role, _, layer = view.removeprefix(SHUFFLED).partition(":")
-    return by_role[role], layer
+    return roles[role], layer

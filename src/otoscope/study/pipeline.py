@@ -11,15 +11,16 @@ from otoscope.errors import StudyError
 from otoscope.study.config import StudyConfig
 from otoscope.study.folder import StudyFolder, read_json
 from otoscope.study.manifest import Manifest
-from otoscope.study.measuring import plan_units, read_unit, run_unit
+from otoscope.study.measuring import read_unit, unit_tasks
 from otoscope.study.needs import LEVEL
-from otoscope.study.preparation import Progress, Speech
+from otoscope.study.preparation import Progress, Speech, build_probes
 from otoscope.study.recognisers import available_cores, launched, prepare, silent
 from otoscope.study.results import Results
 from otoscope.study.rows import CheckpointRow, LayerRow
 from otoscope.study.runs import checkpoints_of, raise_failures, run_names
 from otoscope.study.scoring import score_test
 from otoscope.study.training import train, unfinished
+from otoscope.study.units import units_of
 
 __all__ = ["run_study"]
 
@@ -68,8 +69,9 @@ def _compare(
     place: StudyFolder, config: StudyConfig, speech: Speech, store: FeatureStore, workers: int, show: Progress
 ) -> Results:
     runs = {run: checkpoints_of(place, run) for run in run_names(config)}
-    units = plan_units(runs, config.measures, samples=config.samples)
-    tasks = {unit.name: (run_unit, (unit, store.path, speech.probe, place.measured, speech.clusters)) for unit in units}
+    units = units_of(config, runs)
+    sets = build_probes(speech, config.probe.splits, store, place.features, show)
+    tasks = unit_tasks(units, sets, place.measured)
     _, failures = run_all(tasks, workers=workers, poll=lambda done: show("comparing layers", done, len(tasks)))
     raise_failures(failures, "comparing", place)
     measured = [read_unit(unit, place.measured) for unit in units]
@@ -95,6 +97,7 @@ def _compare(
         corpus=speech.corpus.name,
         corpus_hash=speech.hash,
         probe_split=" + ".join(config.probe.splits),
+        probes={name: probe.about() for name, probe in sets.items() if name},
         host=about["host"]["machine"],
         versions=about["versions"],
     )

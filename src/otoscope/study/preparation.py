@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,15 +13,14 @@ import numpy.typing as npt
 
 from otoscope.asr import FRAME_SHIFT_SECONDS, STRIDE, FeatureStore, Tokens
 from otoscope.capture import Clusters
-from otoscope.corpora import Corpus, Problem, Utterance, check, default_corpus, draw_splits, load, read_audio
+from otoscope.corpora import Corpus, Problem, check, default_corpus, draw_splits, load, read_audio
 from otoscope.errors import StudyError
 from otoscope.files import file_hash
-from otoscope.measures import registry
-from otoscope.study.clusters import clusters_of
-from otoscope.study.config import MIN_PROBE, StudyConfig
-from otoscope.study.needs import check_samples
+from otoscope.study.config import StudyConfig
+from otoscope.study.noisy import noisy_reader
+from otoscope.study.probes import ProbeSet, check_measures, draw_probe, draw_probes
 
-__all__ = ["GRID_SECONDS", "Speech", "build_features", "load_speech", "prepare_measures", "tokens_of"]
+__all__ = ["GRID_SECONDS", "Speech", "build_features", "build_probes", "load_speech", "tokens_of"]
 
 GRID_SECONDS = STRIDE * FRAME_SHIFT_SECONDS
 """From one frame that is compared to the next: the stride of every reference recogniser."""
@@ -34,7 +34,7 @@ class Speech:
     """The usable utterances of a study, its alphabet, the probe set (utterance ids), a hash of texts and audio.
 
     `tokens` are what each recogniser of the study puts out. `clusters` are what intervals leave out in turn, where
-    they are asked for.
+    they are asked for. `further` are the probe sets beside the main one, by name.
     """
 
     corpus: Corpus
@@ -43,6 +43,7 @@ class Speech:
     probe: tuple[str, ...]
     hash: str
     clusters: Clusters | None = None
+    further: Mapping[str, ProbeSet] = field(default_factory=dict)
 
     def texts(self, split: str) -> dict[str, str]:
         """Utterance id → transcript of one split."""
@@ -72,26 +73,17 @@ def load_speech(config: StudyConfig, progress: Progress) -> Speech:
                 f"the corpus {corpus.name!r} has no usable utterance in its {split} split (splits: "
                 f"{', '.join(corpus.splits) or 'none'}); a study trains on train, chooses on dev and scores test once"
             )
-    probe = _probe(corpus, config)
+    probe = draw_probe(corpus, config.probe.splits, config.probe.utterances)
     chosen = set(probe)
-    clusters = prepare_measures(config, [u for u in corpus if u.id in chosen])
-    return Speech(corpus, alphabet, tokens_of(config, corpus), probe, _hash(corpus), clusters)
+    clusters = check_measures(config, [u for u in corpus if u.id in chosen], grid=GRID_SECONDS)
+    further = draw_probes(corpus, config, grid=GRID_SECONDS)
+    return Speech(corpus, alphabet, tokens_of(config, corpus), probe, _hash(corpus), clusters, further)
 
 
 def tokens_of(config: StudyConfig, corpus: Corpus) -> dict[str, Tokens]:
     """What each recogniser puts out, by its name."""
     texts = [u.text for u in corpus.split("train")]
     return {name: recogniser.tokens(texts) for name, recogniser in config.recognisers.items()}
-
-
-def prepare_measures(config: StudyConfig, probe: Sequence[Utterance]) -> Clusters | None:
-    """What intervals leave out in turn, where they are asked for.
-
-    Raises StudyError, before anything is trained, where the probe set cannot carry the measures or their intervals.
-    """
-    seconds = {u.id: u.duration for u in probe}
-    check_samples(list(map(registry.get, config.measures)), seconds, grid=GRID_SECONDS, samples=config.samples)
-    return clusters_of({u.id: u.speaker for u in probe}, seconds) if config.intervals else None
 
 
 def _same_alphabet(corpus: Corpus, alphabet: str) -> Corpus:
@@ -113,23 +105,6 @@ def _hash(corpus: Corpus) -> str:
     return digest.hexdigest()
 
 
-def _probe(corpus: Corpus, config: StudyConfig) -> tuple[str, ...]:
-    """At most `probe.utterances` utterances of the probe's splits, drawn the same way every time."""
-    if missing := [split for split in config.probe.splits if not corpus.split(split).utterances]:
-        raise StudyError(
-            f"the probe set is to come from {', '.join(missing)}, where the corpus {corpus.name!r} has no utterance; "
-            f"its splits are {', '.join(corpus.splits)}: change [probe] splits"
-        )
-    ids = sorted(u.id for split in config.probe.splits for u in corpus.split(split))
-    if len(ids) < MIN_PROBE:
-        raise StudyError(
-            f"the probe set has {len(ids)} utterances (splits {', '.join(config.probe.splits)}); comparing layers "
-            f"across utterances takes at least {MIN_PROBE}: name more splits in [probe]"
-        )
-    draw = np.random.default_rng(0).permutation(len(ids))[: config.probe.utterances]
-    return tuple(ids[i] for i in sorted(draw))
-
-
 def build_features(speech: Speech, speeds: Sequence[float], folder: Path, progress: Progress) -> FeatureStore:
     """The features of every utterance, those of the training split at every speed."""
     by_id = {u.id: u for u in speech.corpus}
@@ -145,3 +120,29 @@ def build_features(speech: Speech, speeds: Sequence[float], folder: Path, progre
         corpus_hash=speech.hash,
         progress=lambda done: progress("features", done, len(wanted)),
     )
+
+
+def build_probes(
+    speech: Speech, splits: Sequence[str], store: FeatureStore, folder: Path, progress: Progress
+) -> dict[str, ProbeSet]:
+    """Every probe set with its features, the main one (of these `splits`) under the empty name.
+
+    Those with noise have features of their own, in `folder`; the others share the study's `store`.
+    """
+    sets = {"": ProbeSet(speech.probe, tuple(splits), speech.clusters, store=store.path)}
+    for name, probe in speech.further.items():
+        path = store.path
+        if probe.noise is not None and probe.noise_db is not None:
+            path = FeatureStore.build(
+                folder,
+                [(u, 1.0) for u in probe.utterances],
+                noisy_reader(speech.corpus, probe.noise, probe.noise_db),
+                corpus_hash=probe.features_hash(speech.hash),
+                progress=partial(_show, progress, f"features of {name}", len(probe.utterances)),
+            ).path
+        sets[name] = replace(probe, store=path)
+    return sets
+
+
+def _show(progress: Progress, what: str, total: int, done: int) -> None:
+    progress(what, done, total)

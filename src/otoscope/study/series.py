@@ -8,10 +8,9 @@ import json
 import math
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import xarray as xr
 
@@ -32,26 +31,17 @@ from otoscope.capture import (
 from otoscope.corpora import Corpus, Utterance, read_audio
 from otoscope.errors import StudyError
 from otoscope.study.clusters import clusters_of
-from otoscope.study.folder import StudyFolder, read_json, write_json
+from otoscope.study.folder import StudyFolder
 from otoscope.study.held import Held, HeldCheckpoints
+from otoscope.study.kept import Keys, keep, left_of, read_about, read_unit
 from otoscope.study.looking import prepared, spread
 from otoscope.study.manifest import host, versions
-from otoscope.study.measuring import (
-    REVISION,
-    Checkpoint,
-    Unit,
-    compare,
-    is_done,
-    looked_at,
-    plan_units,
-    probe_batches,
-    read_unit,
-    wanted_of,
-)
-from otoscope.study.needs import LEVEL, SAMPLES, intervals_of, needs_of, on_grid, sources_of
+from otoscope.study.measuring import REVISION, compare_kinds, probe_batches
+from otoscope.study.needs import LEVEL, SAMPLES, needs_of, on_grid
 from otoscope.study.preparation import Progress
 from otoscope.study.results import Results
 from otoscope.study.rows import CheckpointRow, LayerRow
+from otoscope.study.units import Checkpoint, Unit, by_role, looked_at, plan_units, wanted_of
 
 __all__ = ["measure_series"]
 
@@ -183,12 +173,23 @@ def _run(
     folder: Path,
     show: Callable[[int], None],
 ) -> None:
-    """Does one unit of work and writes its file; nothing where it is there for the same input."""
+    """Does what is left of one unit of work, and adds it to its file."""
     clusters = None if unit.kind == "shuffled" else clusters
-    path = folder / f"{unit.name}.json"
-    key = _key(unit, held, speech, clusters)
-    if is_done(path, key):
-        return
+    keys = _keys(unit, held, speech, clusters)
+    for part in left_of(unit, folder, keys):
+        _look(part, keys, held, speech, clusters, folder, show)
+
+
+def _look(
+    unit: Unit,
+    keys: Keys,
+    held: HeldCheckpoints,
+    speech: _Heard,
+    clusters: Clusters | None,
+    folder: Path,
+    show: Callable[[int], None],
+) -> None:
+    """One pass over the speech."""
     roles = {role: checkpoint.step for role, checkpoint in looked_at(unit).items()}
     models = held.get(set(roles.values()))
     recognisers = {role: models[step].recogniser for role, step in roles.items()}
@@ -213,35 +214,25 @@ def _run(
         progress=show,
         **needs,
     )
-    sources, ends = sources_of(gathered), intervals_of(gathered, unit.measures, pairs)
-    comparisons, refusals, no_intervals = compare(unit, sources, wanted, ends)
-    kept = sources.get("samples")
     now: Held = models[unit.checkpoints[0].step]
-    write_json(
-        path,
-        {
-            "key": key,
-            "frames": gathered.frames,
-            "utterances": gathered.utterances,
-            "sampled": [kept.frames, kept.utterances] if kept is not None else [0, 0],
-            "grid": math.nan if over_tokens else stride,
-            "comparisons": [asdict(c) for c in comparisons],
-            "refusals": [asdict(r) for r in refusals],
-            "no_intervals": [asdict(r) for r in no_intervals],
-            "layers": [[layer.name, layer.units, layer.stride, layer.kind] for layer in now.layers],
-            "note": now.note,
-        },
-    )
+    about = {"layers": [[layer.name, layer.units, layer.stride, layer.kind] for layer in now.layers], "note": now.note}
+    keep(unit, folder, keys, compare_kinds(unit, gathered, wanted, math.nan if over_tokens else stride), about)
 
 
-def _key(unit: Unit, held: HeldCheckpoints, speech: _Heard, clusters: Clusters | None) -> str:
-    """A hash of everything the unit's numbers depend on."""
-    weights = held.fingerprints([checkpoint.step for checkpoint in unit.checkpoints])
+def _keys(unit: Unit, held: HeldCheckpoints, speech: _Heard, clusters: Clusters | None) -> Keys:
+    """By kind and measure a hash of everything the numbers depend on."""
     chosen = [held.settings, held.patterns, held.decoder]
-    parts: list[object] = [REVISION, [m.name for m in unit.measures], weights, chosen, speech.hash, unit.samples]
-    if clusters is not None:
-        parts.append([[u, clusters.of[u], clusters.blocks[clusters.of[u]]] for u in speech.ids])
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+    blocks = [] if clusters is None else [[u, clusters.of[u], clusters.blocks[clusters.of[u]]] for u in speech.ids]
+    steps = [c.step for c in looked_at(unit).values()]
+    prints = dict(zip(steps, held.fingerprints(steps), strict=True))  # of all at once: some are loaded for it
+    keys = {}
+    for kind in unit.kinds:
+        weights = [prints[c.step] for c in by_role(replace(unit, kinds=(kind,))).values()]
+        for m in unit.measures:
+            samples = unit.samples if m.source == "samples" else None
+            parts = [REVISION, kind, m.name, weights, chosen, speech.hash, samples, blocks]
+            keys[kind, m.name] = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+    return keys
 
 
 def _tokens(recognisers: Mapping[str, Recogniser], speech: _Heard) -> dict[str, int]:
@@ -261,8 +252,8 @@ def _results(
 ) -> Results:
     run = units[0].checkpoints[0].run
     measured = [read_unit(unit, folder) for unit in units]
-    final: dict[str, Any] = read_json(folder / f"{units[-1].name}.json")
-    notes = dict.fromkeys(str(read_json(folder / f"{unit.name}.json")["note"]) for unit in units)
+    final = read_about(units[-1], folder)
+    notes = dict.fromkeys(str(read_about(unit, folder)["note"]) for unit in units)
     logged = trainer_logs([Path(c.place) for c in series.checkpoints])
     results = Results.from_rows(
         [c for m in measured for c in m.comparisons],
