@@ -14,7 +14,7 @@ FAILED, MISUSED, INTERRUPTED = 1, 2, 130
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs the command line and exits: 0 on success, 1 on an error, 2 on misuse, 130 when interrupted."""
+    """Runs the command line and exits: 0 on success, 1 on an error, 2 on misuse, 3 in part, 130 when interrupted."""
     try:
         _run(arguments)
     except KeyboardInterrupt:

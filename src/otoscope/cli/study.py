@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,6 +11,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from otoscope.cli.asking import command_line, config_of, default_folder, folder_of, read_config, tell_problems
+from otoscope.cli.missing import end_incomplete, missing_lines
 from otoscope.cli.options import Architecture, AtLeastOne, Json, Many, Size, Watch
 from otoscope.cli.progress import showing_progress
 from otoscope.report import write_report
@@ -53,7 +55,7 @@ def study(
     """Train recognisers, look at every layer of every checkpoint, and write a report.
 
     A study that was stopped goes on when the same command is given again. The last line printed is the path of
-    report.html.
+    report.html. Runs that fail are named, the others compared, and the exit code is 3.
     """
     given: dict[str, Any] = {
         "corpus": corpus,
@@ -80,7 +82,10 @@ def study(
         page = write_report(folder)
         progress("writing the report", 1, 1)
     summary = {**_summary(results, folder), "skipped_utterances": tell_problems(folder)}
-    print(json.dumps({**summary, "report": str(page)}, indent=1) if json_ else f"{_table(summary)}\n{page}")
+    missing = missing_lines(results.missing)
+    lines = "\n".join([_table(summary), *missing, str(page)])
+    print(json.dumps({**summary, "report": str(page)}, indent=1) if json_ else lines)
+    end_incomplete(len(results.missing))
 
 
 def report(folder: Path, *, json_: Json = False) -> None:
@@ -97,7 +102,13 @@ def _summary(results: Results, folder: Path) -> dict[str, Any]:
         runs.append({"run": run, "step": int(final["step"]), **rates})
     place = StudyFolder(folder)
     skipped = sum(refusal.count for refusal in results.refusals)
-    return {"folder": str(folder), "results": str(place.results), "not_computed": skipped, "runs": runs}
+    return {
+        "folder": str(folder),
+        "results": str(place.results),
+        "not_computed": skipped,
+        "missing": list(map(asdict, results.missing)),
+        "runs": runs,
+    }
 
 
 def _table(summary: dict[str, Any]) -> str:
@@ -128,7 +139,9 @@ def _describe(plan: Plan) -> str:
         )
     lines += [
         f"seeds        {plan.seeds}",
-        f"comparisons  {plan.comparisons} pairs of layers, each by every measure",
+        f"comparisons  {plan.comparisons} pairs of layers, {plan.comparing_seconds / 60:.0f} min on one core",
+        f"  by kind    {_counts(plan.by_kind)}",
+        f"  asked by   {_counts(plan.by_question)}",
         *(
             [f"sums         {plan.path} of up to {plan.moments_bytes / 1e6:.0f} MB a worker: {plan.reason}"]
             if plan.path
@@ -138,3 +151,7 @@ def _describe(plan: Plan) -> str:
         f"time         about {plan.seconds / 60:.0f} min with {plan.workers} workers",
     ]
     return "\n".join(lines + [f"warning      {w}" for w in plan.warnings])
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in counts.items())

@@ -10,6 +10,7 @@ from typing import Annotated, Any, get_args
 from cyclopts import Parameter
 
 from otoscope.cli.asking import command_line, config_of, default_folder, folder_of, read_config, tell_problems
+from otoscope.cli.missing import end_incomplete
 from otoscope.cli.options import Architecture, AtLeastOne, Json, Many, Size, Watch
 from otoscope.cli.progress import showing_progress
 from otoscope.errors import StudyError
@@ -70,7 +71,11 @@ def train(
         print(json.dumps({"folder": str(folder), "skipped_utterances": skipped, "runs": scores}, indent=1))
     else:
         for name, score in scores.items():
-            print(f"{name}: {_rates(score)}\n{score['checkpoint']}")
+            told = (
+                f"{_rates(score)}\n{score['checkpoint']}" if "failure" not in score else f"failed: {score['failure']}"
+            )
+            print(f"{name}: {told}")
+    end_incomplete(sum("failure" in score for score in scores.values()))
 
 
 def _file(what: Path) -> Path:

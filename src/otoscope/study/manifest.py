@@ -8,7 +8,7 @@ import platform
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -125,14 +125,15 @@ class Manifest:
         }
         self._write()
 
-    def recognisers(self, config: StudyConfig, place: StudyFolder) -> None:
-        """Records the recognisers that are trained and scored: sizes, training, scores."""
+    def recognisers(self, config: StudyConfig, place: StudyFolder, failed: Collection[str] = ()) -> None:
+        """Records the recognisers that are trained and scored: sizes, training, scores; not the runs that `failed`."""
         rows = []
         for name, recogniser in config.recognisers.items():
             for seed in config.seeds:
-                folder = place.run(f"{name}/seed{seed}")
+                run = f"{name}/seed{seed}"
+                folder = place.run(run)
                 test = read_json(folder / "test.json")
-                if test is None:
+                if test is None or run in failed:
                     continue  # not asked for yet
                 final = ReferenceRecogniser.load(folder / "checkpoints" / test["checkpoint"])
                 rows.append(

@@ -13,11 +13,13 @@ from otoscope.asr.training.distributed import Group, join
 from otoscope.errors import OtoscopeError, StudyError
 from otoscope.files import write_text
 from otoscope.study.config import StudyConfig
+from otoscope.study.failing import raise_missing, without
 from otoscope.study.folder import StudyFolder, read_json
 from otoscope.study.manifest import Manifest, without_transcripts
+from otoscope.study.missing import Missing
 from otoscope.study.preparation import Progress, Speech, build_features, load_speech
-from otoscope.study.scoring import score_test
-from otoscope.study.training import chosen_runs, train, train_together, unfinished
+from otoscope.study.scoring import score_runs
+from otoscope.study.training import chosen_runs, may_begin_anew, train, train_together, unfinished
 
 __all__ = ["available_cores", "launched", "prepare", "silent", "train_recognisers"]
 
@@ -60,10 +62,11 @@ def train_recognisers(
 
     Returns:
         Run name → {"dev_wer", "test_wer", "test_cer", "checkpoint"}, all of the final model, and "ngram" and
-        "attention" where test was decoded so; nothing in processes other than 0.
+        "attention" where test was decoded so; {"failure"}, the reason, for a run that failed. Nothing in processes
+        other than 0.
 
     Raises:
-        StudyError: the folder holds another study or is in use, a run is not one of the study's, or training failed.
+        StudyError: the folder holds another study or is in use, a run is not one of the study's, or all failed.
         CorpusError: the speech cannot be used.
     """
     place = StudyFolder(folder)
@@ -95,18 +98,23 @@ def _first_process(
             manifest = Manifest.open(place, config, command)
             speech, store = prepare(place, config, manifest, show)
             left = unfinished(place, config, runs)
+        missing: list[Missing] = []
         with manifest.timed("training"):
             if group.count > 1:
                 group.agree((speech, store, left))
                 train_together(place, config, speech, store, left, group, show)
             else:
-                train(place, config, speech, store, left, workers, show)
+                missing += train(place, config, speech, store, left, workers, show)
             with _others_waiting(group):
-                score_test(place, config, speech, store, runs, workers, show)
-        manifest.recognisers(config, place)
+                missing += score_runs(place, config, speech, store, without(runs, missing), workers, show)
+        manifest.recognisers(config, place, [m.run for m in missing])
+        with _others_waiting(group):
+            if not without(runs, missing):
+                raise_missing(missing, place)
         manifest.finish()
         group.agree(None)
-        return {run: _scores(place.run(run)) for run in runs}
+        failed = {m.run: m.reason for m in missing}
+        return {run: {"failure": failed[run]} if run in failed else _scores(place.run(run)) for run in runs}
 
 
 @contextmanager
@@ -133,7 +141,7 @@ def prepare(place: StudyFolder, config: StudyConfig, manifest: Manifest, show: P
 
 def _claim(place: StudyFolder, config: StudyConfig) -> None:
     """Writes `study.toml`, or checks that the one there asks for the same training."""
-    if place.config.exists() and (changed := config.training_differences(StudyConfig.read(place.config))):
+    if place.config.exists() and (changed := config.training_differences(_there(place, config))):
         raise StudyError(
             f"{place.path} holds another study: {', '.join(changed)} differ from what is asked now. Choose another "
             f"folder with --out, or run it as it was with --config {place.config}"
@@ -141,6 +149,19 @@ def _claim(place: StudyFolder, config: StudyConfig) -> None:
     for left in place.path.rglob(".*.tmp"):  # by a process that was killed; nobody else writes while we hold the lock
         left.unlink(missing_ok=True)
     write_text(place.config, config.toml())
+
+
+def _there(place: StudyFolder, config: StudyConfig) -> StudyConfig:
+    """What the folder's study asks for, but for recognisers that failed with every seed: those may be mended."""
+    there = StudyConfig.read(place.config)
+    mended = {
+        name: recogniser
+        for name, recogniser in config.recognisers.items()
+        if name in there.recognisers
+        and (begun := list(place.run(name).glob("seed*")))
+        and all(map(may_begin_anew, begun))
+    }
+    return there.model_copy(update={"recognisers": there.recognisers | mended})
 
 
 def _device(config: StudyConfig, runs: Sequence[str]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures.process import BrokenProcessPool
 
 from otoscope.asr import read_log
 from otoscope.engines import Failure
@@ -31,11 +30,5 @@ def raise_failures(failures: Sequence[Failure], doing: str, place: StudyFolder) 
     if not failures:
         return
     kept = f"What is finished stays in {place.path}: run the same command again to go on"
-    if all(isinstance(f.error, BrokenProcessPool) for f in failures):
-        raise StudyError(
-            f"{doing} stopped because a worker process died, most often for want of memory: fewer workers need less. "
-            'A script of your own that calls run_study must do so under `if __name__ == "__main__":`, since workers '
-            f"import it. {kept}"
-        ) from failures[0].error
     named = "\n  ".join(f"{f.task}: {type(f.error).__name__}: {f.error}" for f in failures)
     raise StudyError(f"{doing} failed for {len(failures)}:\n  {named}\n{kept}") from failures[0].error

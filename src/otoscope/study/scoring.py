@@ -1,4 +1,7 @@
-"""The error rates of finished recognisers on test: once each, greedily and with a language model where asked for."""
+"""The error rates of finished recognisers on test: once each, greedily and with a language model where asked for.
+
+And the errors of their final models in each utterance of dev and test, which findings relate to what layers do.
+"""
 
 from __future__ import annotations
 
@@ -21,20 +24,26 @@ from otoscope.asr import (
     score,
     tune,
 )
-from otoscope.engines import run_all
+from otoscope.asr.training.evaluation import word_errors
+from otoscope.engines import Failure, run_all
 from otoscope.files import file_hash
 from otoscope.study.config import DecodingConfig, StudyConfig
+from otoscope.study.failing import record_failure
 from otoscope.study.folder import StudyFolder, read_json, write_json
+from otoscope.study.missing import Missing
 from otoscope.study.preparation import Progress, Speech
-from otoscope.study.runs import raise_failures, run_names
+from otoscope.study.rows import UtteranceRow
+from otoscope.study.runs import run_names
 
-__all__ = ["score_test"]
+__all__ = ["score_runs", "utterance_rows"]
+
+HEARD = "utterances.json"
 
 BATCH_FRAMES = 12_000
 WIDEST = 10  # hypotheses of a search by attention, which needs fewer than one by CTC and pays more for each
 
 
-def score_test(
+def score_runs(
     place: StudyFolder,
     config: StudyConfig,
     speech: Speech,
@@ -42,22 +51,66 @@ def score_test(
     runs: Sequence[str],
     workers: int,
     show: Progress,
-) -> None:
-    """Scores the final model of each of `runs` on test, once."""
+) -> list[Missing]:
+    """Scores the final model of each of `runs`, once: on test, and in each utterance of dev and test.
+
+    Returns those that failed, each told and recorded in its folder as soon as it did.
+    """
     texts = {split: speech.texts(split) for split in ("train", "dev", "test")}
+    to_hear = {split: speech.texts(split) for split in dict.fromkeys(("dev", "test", *config.probe.splits))}
     tasks: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {}
+    missing: dict[str, Missing] = {}
+
+    def fail(run: str, error: BaseException) -> None:
+        if run not in missing:
+            missing[run] = record_failure(place, run, "scoring", error)
+
     for run in runs:
-        final = final_checkpoint(place.run(run))
-        there = read_json(place.run(run) / "test.json")
         recogniser = config.recognisers[run_names(config)[run][0]]
+        try:
+            final = final_checkpoint(place.run(run))
+            weights = file_hash(final)
+        except OSError as error:
+            fail(run, error)
+            continue
+        there = read_json(place.run(run) / "test.json")
         beside_greedy = config.decoding.ngram or recogniser.decoder
         asked = config.decoding.model_dump() if beside_greedy else None
-        if there is None or there["weights"] != file_hash(final) or there.get("decoding") != asked:
-            weight = recogniser.train().ctc_weight
+        weight = recogniser.train().ctc_weight
+        if there is None or there["weights"] != weights or there.get("decoding") != asked:
             tasks[run] = (_score_one, (place.run(run), final, store, texts, config.decoding, weight))
+        heard = read_json(place.run(run) / HEARD)
+        wanted = {utterance for split in to_hear.values() for utterance in split}
+        if heard is None or heard["weights"] != weights or not heard["utterances"].keys() >= wanted:
+            tasks[f"{run} {HEARD}"] = (_hear_one, (place.run(run), final, store, to_hear, weight))
+
+    def failed(failure: Failure) -> None:
+        fail(failure.task.partition(" ")[0], failure.error)
+
     if tasks:
-        _, failures = run_all(tasks, workers=workers, poll=lambda done: show("scoring test", done, len(tasks)))
-        raise_failures(failures, "scoring", place)
+        run_all(tasks, workers=workers, poll=lambda done: show("scoring", done, len(tasks)), failed=failed)
+    return list(missing.values())
+
+
+def utterance_rows(place: StudyFolder, run: str, speech: Speech) -> list[UtteranceRow]:
+    """The errors of a run's final model in each utterance of the probe set."""
+    heard = read_json(place.run(run) / HEARD)["utterances"]
+    of = speech.clusters
+    return [UtteranceRow(run, u, **heard[u], block=-1 if of is None else of.blocks[of.of[u]]) for u in speech.probe]
+
+
+def _hear_one(
+    folder: Path, checkpoint: Path, store: FeatureStore, texts: Mapping[str, Mapping[str, str]], ctc_weight: float
+) -> None:
+    """Errors of a final model, greedily decoded, in each utterance of some splits."""
+    recogniser = ReferenceRecogniser.load(checkpoint)
+    found = {}
+    for split, spoken in texts.items():
+        transcripts = evaluate(recogniser, store, spoken, ctc_weight=ctc_weight).transcripts
+        for utterance, errors in word_errors(spoken, transcripts).items():
+            found[utterance] = {"split": split, "errors": errors, "words": len(spoken[utterance].split())}
+    content = {"checkpoint": checkpoint.name, "weights": file_hash(checkpoint), "utterances": found}
+    write_json(folder / HEARD, content)
 
 
 def _score_one(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import shutil
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,13 +19,15 @@ from otoscope.engines import Failure, run_all
 from otoscope.errors import OtoscopeError, StudyError
 from otoscope.study.config import RecogniserConfig, StudyConfig
 from otoscope.study.cost import TIMED_SECONDS, step_seconds
+from otoscope.study.failing import failure_of, forget_failure, record_failure
 from otoscope.study.folder import StudyFolder, read_json, write_json
 from otoscope.study.following import Following
+from otoscope.study.missing import Missing
 from otoscope.study.preparation import Progress, Speech
 from otoscope.study.runs import raise_failures, run_names
 from otoscope.study.watched import spread, watched
 
-__all__ = ["chosen_runs", "train", "train_together", "training_of", "unfinished"]
+__all__ = ["chosen_runs", "may_begin_anew", "train", "train_together", "training_of", "unfinished"]
 
 POLL_SECONDS = 0.5
 
@@ -51,18 +55,29 @@ def train(
     runs: Sequence[str],
     workers: int,
     show: Progress,
-) -> None:
-    """Trains `runs`, which are not finished, in worker processes; those that take longest first."""
+) -> list[Missing]:
+    """Trains `runs`, which are not finished, in worker processes; those that take longest first.
+
+    Returns those that failed, each told and recorded in its folder as soon as it did. The others go on.
+    """
     if workers < len(runs):
         runs = _longest_first(runs, config, speech)
     utterances = spread(speech.probe) if config.watch else ()
     tasks = {run: (_train_one, (training_of(place, config, speech, store, run), utterances)) for run in runs}
-    if tasks:
-        following = {run: Following(place.run(run)) for run in runs}
-        _, failures = run_all(tasks, workers=workers, poll=lambda _done: _show(following, show))
-        raise_failures(failures, "training", place)
-    if short := [run for run in runs if not is_finished(place.run(run))]:
-        raise StudyError(f"training of {', '.join(short)} ended before its last checkpoint: run the same command again")
+    if not tasks:
+        return []
+    following = {run: Following(place.run(run)) for run in runs}
+    missing: list[Missing] = []
+
+    def failed(failure: Failure) -> None:
+        missing.append(record_failure(place, failure.task, "training", failure.error))
+
+    run_all(tasks, workers=workers, poll=lambda _done: _show(following, show), failed=failed)
+    for run in runs:
+        if run not in {m.run for m in missing} and not is_finished(place.run(run)):
+            early = StudyError("it ended before its last checkpoint: run the same command again")
+            missing.append(record_failure(place, run, "training", early))
+    return missing
 
 
 def train_together(
@@ -84,6 +99,8 @@ def train_together(
             try:
                 _train_one(training_of(place, config, speech, store, run), utterances)
             except OtoscopeError as error:
+                if group.first:
+                    record_failure(place, run, "training", error)
                 raise_failures([Failure(run, error)], "training", place)
 
 
@@ -104,15 +121,21 @@ def _longest_first(left: Sequence[str], config: StudyConfig, speech: Speech) -> 
         recogniser = config.recognisers[name]
         training = recogniser.train()
         with torch.random.fork_rng():
-            network = ReferenceRecogniser(recogniser.model(), speech.tokens[name], decoder=recogniser.attention())
             timed = min(training.batch_seconds, TIMED_SECONDS)
-            update, _ = step_seconds(network, timed)
+            try:
+                network = ReferenceRecogniser(recogniser.model(), speech.tokens[name], decoder=recogniser.attention())
+                update, _ = step_seconds(network, timed)
+            except (OtoscopeError, RuntimeError, ValueError):  # it will fail in a worker again, and be named there
+                update = math.inf
         seconds[name] = update * training.epochs / timed
     return sorted(left, key=lambda run: -seconds[runs[run][0]])
 
 
 def _claim_run(folder: Path, recogniser: RecogniserConfig, seed: int) -> None:
-    """Writes what a run is, or checks that its folder was begun as the same: presets may differ between versions."""
+    """Writes what a run is, or checks that its folder was begun as the same: presets may differ between versions.
+
+    One that failed, and is asked for with other settings now, is begun anew.
+    """
     path = folder / "run.json"
     there = read_json(path)
     parts = {"model": recogniser.model(), "training": recogniser.train(), "decoder": recogniser.attention()}
@@ -126,12 +149,20 @@ def _claim_run(folder: Path, recogniser: RecogniserConfig, seed: int) -> None:
     for name, part in parts.items():
         if part is not None and known[name] is not None:
             known[name] = json.loads(json.dumps(asdict(type(part)()))) | known[name]
-    if known != asked:
+    if known != asked and may_begin_anew(folder):
+        shutil.rmtree(folder)
+        write_json(path, asked)
+    elif known != asked:
         changed = [f"{part}: {known[part]} there, {asked[part]} now" for part in asked if known[part] != asked[part]]
         raise StudyError(
             f"{folder} was begun with other settings, by another version of Otoscope perhaps ({'; '.join(changed)}). "
             "Choose another folder with --out, or write the settings out in a study.toml"
         )
+
+
+def may_begin_anew(folder: Path) -> bool:
+    """Whether nothing is lost where the run in this folder gets other settings: it failed, or was never begun."""
+    return not (folder / "run.json").exists() or (failure_of(folder) is not None and not is_finished(folder))
 
 
 def training_of(place: StudyFolder, config: StudyConfig, speech: Speech, store: FeatureStore, run: str) -> Training:
@@ -152,6 +183,7 @@ def training_of(place: StudyFolder, config: StudyConfig, speech: Speech, store: 
 
 
 def _train_one(training: Training, utterances: Sequence[str]) -> None:
+    forget_failure(training.folder)
     with watched(training, utterances) as asked:
         asked.run()
 
