@@ -1,4 +1,4 @@
-"""95 % intervals of what was read off held-out speech, by leaving out blocks of it; what was fitted stays as it is."""
+"""95 % intervals of what was read off held-out speech, by leaving out blocks of it."""
 
 from __future__ import annotations
 
@@ -27,9 +27,6 @@ MOST_OF_ONE = 0.5
 
 def block_interval(value: float, left: Floats, sizes: Sequence[int], scale: Scale) -> tuple[float, float]:
     """The ends of the interval, by the jackknife of `measures.inference` on a scale of about constant spread.
-
-    It says how far the value may change with other speech to be tested on. What was fitted is the same in every block
-    left out, so that a probe is not fitted twenty times.
 
     Arguments:
         value: on all blocks.
