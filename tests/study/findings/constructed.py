@@ -15,9 +15,11 @@ import numpy.typing as npt
 import torch
 
 from otoscope.measures.inference import BlockMoments, jackknife_all
+from otoscope.measures.inference.grouping import place
 from otoscope.measures.result import Similarity
-from otoscope.study.results import CheckpointRow, Comparison, LayerRow, Results
+from otoscope.study.results import CheckpointRow, Comparison, LayerRow, Results, UtteranceRow
 from otoscope.study.rows import KINDS
+from otoscope.study.utterances import with_utterances
 
 Floats = npt.NDArray[np.float64]
 
@@ -145,3 +147,34 @@ def _wanted(runs: Mapping[str, Run], kinds: Sequence[str]) -> list[tuple[str, Vi
                     ("across", (x, a, i), (y, b, j)) for i in range(len(runs[x][a])) for j in range(len(runs[y][b]))
                 ]
     return wanted
+
+
+def recognised(results: Results, rows: Sequence[UtteranceRow]) -> Results:
+    """The same study with the word errors of its runs."""
+    return Results(with_utterances(results.dataset, rows))
+
+
+def across_by_utterance(runs: Mapping[str, Sequence[Floats]], lengths: Sequence[int], *, measure: str) -> Results:
+    """Final states compared across runs, each utterance being a block of speech of its own, numbered as it comes."""
+    views = {f"{run}:{i}": torch.from_numpy(x).float() for run, layers in runs.items() for i, x in enumerate(layers)}
+    pairs = [
+        ((x, i), (y, j))
+        for x, y in itertools.combinations(runs, 2)
+        for i in range(len(runs[x]))
+        for j in range(len(runs[y]))
+    ]
+    named = [(f"{x}:{i}", f"{y}:{j}") for (x, i), (y, j) in pairs]
+    kept = BlockMoments.of(views, utterances=list(lengths), blocks=len(lengths), pairs=named)
+    # Longer utterances come to blocks first: back to the order of the utterances.
+    block_of = place(list(lengths), None, sum(lengths), len(lengths)).blocks
+    found = jackknife_all(kept, measure, named)
+    rows = []
+    for ((x, i), (y, j)), pair in zip(pairs, named, strict=True):
+        value = found[measure, *pair]
+        assert isinstance(value, Similarity)
+        left = [value.left_out[block_of[u]] for u in range(len(lengths))]
+        rows.append(
+            Comparison("across", x, 0, f"layer{i}", y, 0, f"layer{j}", {measure: value.value}, left_out={measure: left})
+        )
+    depth = [LayerRow(run, f"layer{i}", UNITS, 0.04) for run, layers in runs.items() for i in range(len(layers))]
+    return Results.from_rows(rows, [CheckpointRow(run, 0) for run in runs], depth, measures=[measure])

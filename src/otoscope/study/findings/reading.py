@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from otoscope.study.findings.error_rate_by_speech import agreement_of_blocks, blocks_that_count, errors_of_blocks
 from otoscope.study.findings.evidence import Reader, Runs, Seen
 from otoscope.study.results import Results
 
@@ -64,6 +65,9 @@ READERS: Mapping[str, Reader] = {
     "steps": _steps,
     "train_loss": _training("train_loss"),
     "dev_wer": _wer,
+    "block_agreement": agreement_of_blocks,
+    "block_wer": errors_of_blocks,
+    "block_weights": blocks_that_count,
 }
 
 WITHIN: Mapping[str, str] = {"within": "within"}
