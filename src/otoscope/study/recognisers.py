@@ -152,7 +152,10 @@ def _claim(place: StudyFolder, config: StudyConfig) -> None:
 
 
 def _there(place: StudyFolder, config: StudyConfig) -> StudyConfig:
-    """What the folder's study asks for, but for recognisers that failed with every seed: those may be mended."""
+    """What the folder's study asks for, but for what may change without touching a run that is trained.
+
+    That is the seeds, and the settings of recognisers all of whose runs failed.
+    """
     there = StudyConfig.read(place.config)
     mended = {
         name: recogniser
@@ -161,7 +164,7 @@ def _there(place: StudyFolder, config: StudyConfig) -> StudyConfig:
         and (begun := list(place.run(name).glob("seed*")))
         and all(map(may_begin_anew, begun))
     }
-    return there.model_copy(update={"recognisers": there.recognisers | mended})
+    return there.model_copy(update={"seeds": config.seeds, "recognisers": there.recognisers | mended})
 
 
 def _device(config: StudyConfig, runs: Sequence[str]) -> str:
