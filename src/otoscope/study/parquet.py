@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +17,7 @@ from otoscope.study.results import Results
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["COLUMNS", "SCHEMA_VERSION", "long_frame", "read_parquet", "write_parquet"]
+__all__ = ["COLUMNS", "SCHEMA_VERSION", "about_parquet", "long_frame", "read_parquet", "write_parquet"]
 
 SCHEMA_VERSION = 1
 
@@ -90,10 +92,24 @@ def write_parquet(results: Results, path: Path | str) -> Path:
 
 def read_parquet(path: Path | str) -> pd.DataFrame:
     """The long table as pandas has it, null as NaN. Raises StudyError for a file that is missing or no Parquet."""
-    try:
+    with _readable(path):
         frame: pd.DataFrame = pq.read_table(path).to_pandas()
-    except (OSError, pa.ArrowInvalid) as error:
+    return frame
+
+
+def about_parquet(path: Path | str) -> tuple[dict[str, str], int]:
+    """The metadata of the long table and how many rows it has, from its end alone. Raises as `read_parquet`."""
+    with _readable(path):
+        found = pq.read_metadata(path)
+    kept = {name.decode(): value.decode() for name, value in (found.metadata or {}).items()}
+    return {name: value for name, value in kept.items() if name in ("schema_version", *ABOUT)}, int(found.num_rows)
+
+
+@contextmanager
+def _readable(path: Path | str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, pa.ArrowException) as error:
         raise StudyError(
             f"{path} cannot be read as Parquet ({error}): `otoscope study` on the study's folder writes it anew"
         ) from error
-    return frame
