@@ -32,8 +32,8 @@ def paragraph(text: str) -> list[str]:
 class Records:
     """A folder of pages, figures and records; a run that was stopped keeps what it had finished."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, program: str = "benchmarks.pretrained") -> None:
+        self.folder, self.program = folder, program
         self._commit = _commit()  # of the code that was imported; others may commit while it runs
 
     @contextmanager
@@ -48,7 +48,7 @@ class Records:
             "versions": versions() | {name: importlib.metadata.version(name) for name in LIBRARIES},
             "date": time.strftime("%Y-%m-%d"),
             "commit": self._commit,
-            "command": " ".join(["python -m benchmarks.pretrained", *sys.argv[1:]]),
+            "command": " ".join([f"python -m {self.program}", *sys.argv[1:]]),
             "seconds": round(time.monotonic() - began[0], 1),
             "cpu_seconds": round(time.process_time() - began[1], 1),
         }

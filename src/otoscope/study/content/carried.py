@@ -62,7 +62,7 @@ def content(
             numbers), "cca-held-out", "cka" (across utterances), "cka-debiased".
         untrained: the same recogniser before training, such as a study's first checkpoint: a baseline.
         by: what folds keep together, "speaker" or "utterance". The speaker is always read by utterance.
-        frames: about so many at most, every k-th of each utterance, for labels of frames.
+        frames: so many at most, every k-th of each utterance, for labels of frames.
         seed: of the shuffling.
         progress: called with what is being done, how much is done and how much there is.
 

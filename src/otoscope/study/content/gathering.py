@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -61,12 +62,12 @@ def gather_rows(
         batches: the utterances that are sent through together.
         prepare: what each recogniser makes of a batch, by role, and under `input` its log-mel features.
         labels: what is to be read.
-        frames: about as many rows at most where a row is a frame: of each utterance every k-th then.
+        frames: so many rows at most where a row is a frame: of each utterance every k-th then.
         progress: called with the number of utterances done.
     """
     grid = common_grid([layer for own in layers.values() for layer in own])
     origin = _first_centre(layers)
-    every = max(1, round(sum(u.duration for batch in batches for u in batch) / grid / frames))
+    every = max(1, math.ceil(sum(u.duration for batch in batches for u in batch) / grid / frames))
     parts = {unit: _Parts(unit, [label for label in labels if label.unit == unit], every) for unit in _units(labels)}
     given = ({**made, INPUT: with_clock(made[INPUT])} for made in map(prepare, batches))
     done = 0
