@@ -7,7 +7,7 @@ from typing import Any
 
 from cyclopts import App
 
-from otoscope.cli import corpus, measure, series, study, train
+from otoscope.cli import corpus, design, measure, series, study, train
 from otoscope.cli.entry import main
 from otoscope.cli.options import Json
 from otoscope.study import host, versions
@@ -19,7 +19,7 @@ app = App(
     help="See what goes on inside end-to-end speech recognisers. Results go to stdout, progress to stderr.",
     version=lambda: f"otoscope {versions()['otoscope']}",
 )
-app.command(study.study)
+app.command(design.app)
 app.command(train.train)
 app.command(study.report)
 app.command(measure.measure)

@@ -105,8 +105,8 @@ def read_about(unit: Unit, folder: Path) -> dict[str, Any]:
 def _parts(path: Path) -> dict[str, dict[str, Any]]:
     """Kind → measure → values; nothing where there is no file, or one that was damaged or has another form."""
     try:
-        return dict(read_json(path)["parts"])
-    except (StudyError, TypeError, KeyError, ValueError):
+        return {kind: dict(parts) for kind, parts in read_json(path)["parts"].items()}
+    except (StudyError, TypeError, KeyError, AttributeError):
         return {}
 
 

@@ -114,7 +114,7 @@ def compare_kinds(unit: Unit, gathered: Gathered, wanted: Sequence[Wanted], grid
 
 def _keys(unit: Unit, probe: ProbeSet, hashes: Mapping[Path, str]) -> Keys:
     """By kind and measure a hash of everything the numbers depend on."""
-    speech = [probe.store.name, list(probe.utterances), probe.grid]
+    speech = [probe.features, list(probe.utterances), probe.grid]
     of = probe.clusters
     blocks = [] if of is None else [[u, of.of[u], of.blocks[of.of[u]]] for u in probe.utterances]
     keys = {}

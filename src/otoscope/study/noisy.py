@@ -14,6 +14,9 @@ from otoscope.corpora.noise import add_noise, babble, pink
 
 __all__ = ["noisy_reader"]
 
+REVISION = 1
+"""Raised whenever a change of the code changes the noise that is added."""
+
 VOICES, AT_ONCE = 40, 8
 """Utterances of the training split that babble is made of, and those that are drawn of them for an utterance."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -129,7 +129,7 @@ def build_probes(
 
     Those with noise have features of their own, in `folder`; the others share the study's `store`.
     """
-    sets = {"": ProbeSet(speech.probe, tuple(splits), speech.clusters, store=store.path)}
+    sets = {"": ProbeSet(speech.probe, tuple(splits), speech.clusters).at(store.path, speech.hash)}
     for name, probe in speech.further.items():
         path = store.path
         if probe.noise is not None and probe.noise_db is not None:
@@ -140,7 +140,7 @@ def build_probes(
                 corpus_hash=probe.features_hash(speech.hash),
                 progress=partial(_show, progress, f"features of {name}", len(probe.utterances)),
             ).path
-        sets[name] = replace(probe, store=path)
+        sets[name] = probe.at(path, speech.hash)
     return sets
 
 

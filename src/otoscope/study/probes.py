@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from otoscope.asr import FRAME_SHIFT_SECONDS, MEL_BINS
+from otoscope.asr.store import REVISION as FEATURES
 from otoscope.capture import Clusters
 from otoscope.corpora import Corpus, Utterance
 from otoscope.errors import StudyError
@@ -17,6 +19,7 @@ from otoscope.measures import registry
 from otoscope.study.clusters import UNKNOWN, clusters_of
 from otoscope.study.config import MIN_PROBE, StudyConfig
 from otoscope.study.needs import check_samples
+from otoscope.study.noisy import REVISION as NOISE
 
 __all__ = ["ProbeSet", "check_measures", "draw_probe", "draw_probes"]
 
@@ -27,7 +30,8 @@ class ProbeSet:
 
     `clusters` are what intervals leave out in turn, where they are asked for; `splits` are those that the utterances
     come from. Frames are averaged over `grid` cells of the common frame grid. `noise` of a kind is added to the audio,
-    `noise_db` under it. `store` is the folder of the features, once they are there.
+    `noise_db` under it. `store` is the folder of the features and `features` a hash of what they depend on beside the
+    utterances' names, once they are there.
     """
 
     utterances: tuple[str, ...]
@@ -37,22 +41,21 @@ class ProbeSet:
     noise: str | None = None
     noise_db: float | None = None
     store: Path = Path()
+    features: str = ""
+
+    def at(self, store: Path, corpus_hash: str) -> ProbeSet:
+        """The set with its features in `store`."""
+        recipe = [FEATURES, self.features_hash(corpus_hash), FRAME_SHIFT_SECONDS, MEL_BINS]
+        return replace(self, store=store, features=_hash(recipe))
 
     def features_hash(self, corpus_hash: str) -> str:
-        """What its features depend on beside the utterances' names."""
-        if self.noise is None:
-            return corpus_hash
-        recipe = [NOISE_REVISION, corpus_hash, self.noise, self.noise_db]
-        return hashlib.sha256(json.dumps(recipe).encode()).hexdigest()
+        """What the audio is, with its noise."""
+        return corpus_hash if self.noise is None else _hash([NOISE, corpus_hash, self.noise, self.noise_db])
 
     def about(self) -> dict[str, object]:
         """What it is, as results tell it."""
         told = {"splits": list(self.splits), "utterances": len(self.utterances), "grid": self.grid}
         return {**told, "noise": self.noise, "noise_db": self.noise_db}
-
-
-NOISE_REVISION = 1
-"""Raised whenever a change of the code changes the noise that is added."""
 
 
 def draw_probe(corpus: Corpus, splits: Sequence[str], most: int) -> tuple[str, ...]:
@@ -117,3 +120,7 @@ def _enough(count: int, splits: Sequence[str]) -> None:
             f"the probe set has {count} utterances (splits {', '.join(splits)}); comparing layers "
             f"across utterances takes at least {MIN_PROBE}: name more splits in [probe]"
         )
+
+
+def _hash(recipe: list[object]) -> str:
+    return hashlib.sha256(json.dumps(recipe).encode()).hexdigest()

@@ -35,12 +35,14 @@ class Strict(BaseModel):
 class RecogniserConfig(Strict):
     """One recogniser: an architecture, a named size, and any of its settings changed."""
 
-    architecture: Literal["cnn", "lstm", "transformer", "conformer"] = Field(description="Its layers' kind.")
+    architecture: Literal["cnn", "lstm", "transformer", "conformer"] = Field(
+        description="What its blocks are made of: cnn, lstm, transformer or conformer."
+    )
     size: Literal["small", "base"] = Field(
-        default="base", description="The named size that the settings below change: small trains in minutes on a core."
+        default="base", description="The named size that its settings and its training begin with: small or base."
     )
     settings: dict[str, Any] = Field(
-        default={}, description="Sizes of the network that differ from those of the size: blocks, units, dropout …"
+        default={}, description="Sizes of the network that differ from those of the size, such as blocks."
     )
     decoder: Literal["lstm", "transformer"] | None = Field(
         default=None, description="An attention decoder beside the CTC output; takes a training.ctc_weight below 1."
@@ -50,7 +52,7 @@ class RecogniserConfig(Strict):
         default=None, ge=2, description="So many sentencepiece units as tokens, in place of characters."
     )
     training: dict[str, Any] = Field(
-        default={}, description="Settings of the training that differ from those of the size: epochs, checkpoints …"
+        default={}, description="Settings of the training that differ from those of the size, such as epochs."
     )
 
     def model(self) -> ModelConfig:
