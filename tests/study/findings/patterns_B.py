@@ -50,12 +50,12 @@ def _across_seeds(draw: Draw, trained: Callable[[], list[Floats]]) -> Results:
 
 # F8
 
-DEEP, FLAT, PAIRS = 7, 6, 3
+DEEP, FLAT, PAIRS = 6, 5, 3
 """Layers of the two recognisers, and runs of each."""
 
-IN_ORDER = (0, 1, 2, 4, 5, 6)
-OUT_OF_ORDER = (2, 5, 0, 6, 4, 1)
-"""Which layers of the one those of the other have to do with: Somers' D is 1, and −0.07."""
+IN_ORDER = (0, 1, 3, 4, 5)
+OUT_OF_ORDER = (2, 4, 0, 5, 1)
+"""Which layers of the one those of the other have to do with: Somers' D is 1, and 0."""
 
 
 def in_order(seed: int) -> Results:
