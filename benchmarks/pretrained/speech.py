@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import torch
 from benchmarks.pretrained.models import IPA
 from torch import Tensor
 
 from otoscope.asr.batching import batches_by_length
-from otoscope.capture import Layer, Recogniser, Speech, view_name, views_of
+from otoscope.capture import Layer, Speech
 from otoscope.corpora import Interval, Utterance, read_audio
 
 BATCH_FRAMES = 6000  # a minute of speech
@@ -26,20 +25,6 @@ def batches_of(utterances: Sequence[Utterance]) -> list[list[Utterance]]:
 
 def heard(utterances: Sequence[Utterance]) -> list[Speech]:
     return [Speech(read_audio(u), u.text) for u in utterances]
-
-
-@dataclass(frozen=True)
-class Frames:
-    """Frames of every layer, (frames, units), with their phone (a number in CLASSES) and their speaker."""
-
-    views: dict[str, Tensor]
-    phones: Tensor
-    speakers: list[str]
-
-    def where(self, rows: Tensor) -> Frames:
-        chosen = rows.nonzero()[:, 0].tolist()
-        views = {name: x[rows] for name, x in self.views.items()}
-        return Frames(views, self.phones[rows], [self.speakers[i] for i in chosen])
 
 
 def centres(layer: Layer, count: int) -> Tensor:
@@ -58,35 +43,3 @@ def phones_at(seconds: Tensor, phones: Sequence[Interval]) -> Tensor:
         if phone.label in CLASSES:
             found[(seconds >= phone.start) & (seconds < phone.end)] = CLASSES.index(phone.label)
     return found
-
-
-def numbered(names: Sequence[str]) -> Tensor:
-    """Each name as a number."""
-    numbers = {name: i for i, name in enumerate(sorted(set(names)))}
-    return torch.tensor([numbers[name] for name in names])
-
-
-def frames_of(recogniser: Recogniser, utterances: Sequence[Utterance], *, every: int = 1) -> Frames:
-    """Every layer on these utterances, silence left out; of the frames that are left, one of `every`."""
-    layers = list(recogniser.layers())
-    parts = list(_parts(recogniser, layers, utterances, every))
-    views = {layer.name: torch.cat([part.views[layer.name] for part in parts]) for layer in layers}
-    return Frames(views, torch.cat([part.phones for part in parts]), [s for part in parts for s in part.speakers])
-
-
-def _parts(
-    recogniser: Recogniser, layers: Sequence[Layer], utterances: Sequence[Utterance], every: int
-) -> Iterator[Frames]:
-    batches = batches_of(utterances)
-    prepared = (recogniser.prepare(heard(batch)) for batch in batches)
-    coarsest = max(layers, key=lambda layer: layer.stride)
-    for batch, (views, lengths) in zip(batches, views_of({"": recogniser}, prepared), strict=True):
-        times = [centres(coarsest, n) for n in lengths]
-        phones = torch.cat([phones_at(t, u.phones) for t, u in zip(times, batch, strict=True)])
-        speakers = [u.speaker for u, n in zip(batch, lengths, strict=True) for _ in range(n)]
-        kept = (phones >= 0).nonzero()[::every, 0]
-        yield Frames(
-            {layer.name: views[view_name("", layer.name)][kept].clone() for layer in layers},
-            phones[kept],
-            [speakers[i] for i in kept.tolist()],
-        )

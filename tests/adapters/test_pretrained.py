@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 from benchmarks.pretrained.models import MODELS
-from benchmarks.pretrained.phones import cca_with_phones, probe
-from benchmarks.pretrained.speech import centres, frames_of, phones_at
+from benchmarks.pretrained.phones import curve
+from benchmarks.pretrained.speech import centres, phones_at
 
 from otoscope import load
 from otoscope.capture import Layer
@@ -67,14 +67,12 @@ def test_layers_have_finite_similarities_and_ordered_intervals(name, layers, mod
 
 def test_phones_are_plainer_in_the_middle_of_whisper_than_before_it(model, speech):
     """A probe trained on some speakers and tested on others, and held-out CCA; the middle is block 2 of 4."""
-    chosen = shortest(speech, 12).utterances
-    train, test = (frames_of(model("whisper-tiny.en"), part) for part in (chosen[:8], chosen[8:]))
-    assert not set(train.speakers) & set(test.speakers)
-    front, middle = "model.encoder.conv2", "model.encoder.layers.1"
-    accuracies = {layer: probe(train, test, layer) for layer in (front, middle)}
-    assert accuracies[middle] > accuracies[front] + 0.1
-    correlations = {layer: cca_with_phones(train, test, layer) for layer in (front, middle)}
-    assert correlations[middle] > correlations[front] > 0
+    found = curve(model("whisper-tiny.en"), shortest(speech, 12), 12)
+    assert found["speakers"] == 12
+    front, middle = (found["layers"].index(f"model.encoder.{name}") for name in ("conv2", "layers.1"))
+    assert found["accuracy"][middle] > found["accuracy"][front] + 0.1
+    assert found["cca"][middle] > found["cca"][front] > 0
+    assert found["cca_low"][middle] > found["cca_high"][front]
 
 
 def test_frames_are_labelled_with_the_phone_at_their_centre():

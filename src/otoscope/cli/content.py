@@ -134,7 +134,9 @@ def _label(found: xr.Dataset) -> str:
     name, unit = found["label"].item(), found["unit"].item()
     said = f"{name}: {found['rows'].item()} {unit}s, {found['groups'].item()} {found['grouped'].item()}s"
     if found["kind"].item() == "classes":
-        chance = found["chance"].sel(method="probe").max().item() if "probe" in found["method"].values else math.nan
+        chance = (
+            found["chance"].sel({"method": "probe"}).max().item() if "probe" in found["method"].values else math.nan
+        )
         said += f", {found['classes'].item()} classes"
         said += f" (always the most frequent: {chance:.3f})" if math.isfinite(chance) else ""
     left_out = json.loads(found.attrs["rows_left_out"])[name]
@@ -142,7 +144,8 @@ def _label(found: xr.Dataset) -> str:
     metric = "accuracy" if found["kind"].item() == "classes" else "R²"
     columns = [f"probe ({metric})" if method == "probe" else method for method in found["method"].values]
     cells = [
-        [_cell(found.sel(layer=layer, method=m)) for m in found["method"].values] for layer in found["layer"].values
+        [_cell(found.sel({"layer": layer, "method": m})) for m in found["method"].values]
+        for layer in found["layer"].values
     ]
     return f"{said}\n{pd.DataFrame(cells, index=found['layer'].values, columns=columns).to_string()}"
 

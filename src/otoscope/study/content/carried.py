@@ -70,6 +70,7 @@ def content(
         A Dataset with the dimensions `layer` × `label` × `method` and the variables `value`, `low` and `high` (95 %,
         over blocks of the speech that is tested), `chance` (always the most frequent class; 0 for numbers and
         similarities), `shuffled` (the same with labels of other utterances) and `untrained` (NaN where none is given).
+        xarray takes the methods' dimension as `found.sel({"method": "probe"})`, since `method=` means something else.
         Coordinates along `label` are `kind`, `unit`, `rows`, `groups` and `grouped` (what folds keep together, and how
         many there are) and `classes`. Attributes: `model`, `untrained`, `corpus`, `splits`, `versions` (JSON), `grid`
         in seconds, `utterances`, `speakers`, `frames` and `words` that were read, `left_out` (utterances, and why),
