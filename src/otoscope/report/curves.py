@@ -11,14 +11,15 @@ from otoscope.report.matrices import tooltip
 from otoscope.report.specs import Spec, to_spec, with_rows
 from otoscope.report.theme import CATEGORIES, CURVE_HEIGHT, CURVE_WIDTH, MUTED, step_ticks, time_unit
 
-__all__ = ["layer_spec", "score_spec"]
+__all__ = ["layer_spec", "score_spec", "step_axis"]
 
 _THOUSANDS = "datum.value < 1000 ? datum.value : datum.value / 1000 + 'k'"
 
 
-def _step_axis(steps: Sequence[int]) -> dict[str, Any]:
+def step_axis(steps: Sequence[int], *, labels: bool = True) -> dict[str, Any]:
+    """A symmetric logarithmic axis of training steps, with step 0 on it."""
     constant, ticks = step_ticks(steps)
-    axis = alt.Axis(values=ticks, labelExpr=_THOUSANDS, grid=False)
+    axis = alt.Axis(values=ticks, labelExpr=_THOUSANDS, grid=False, labels=labels)
     scale = alt.Scale(type="symlog", constant=constant, domain=[0, max(steps, default=1) or 1], nice=False)
     return {"scale": scale, "axis": axis}
 
@@ -40,7 +41,7 @@ def layer_spec(
     )
     domain = [min(0.0, lowest), 1.0] if limit is None else [0.0, limit]
     axis = alt.Y("value:Q", title=y_title, scale=alt.Scale(domain=domain, nice=False, reverse=limit is not None))
-    x = alt.X("step:Q", title="training step", **_step_axis(steps))
+    x = alt.X("step:Q", title="training step", **step_axis(steps))
     base = alt.Chart(alt.NamedData("rows")).encode(x=x)
     null = base.mark_line(strokeDash=[2, 3], strokeWidth=1.2, color=MUTED)
     null = null.encode(y=alt.Y("mean(null):Q", title=y_title))
@@ -72,7 +73,7 @@ def score_spec(
         points = [{**p, "time": None if p["seconds"] is None else p["seconds"] / per_unit} for p in points]
         x = alt.X("time:Q", title=f"training time ({unit})", axis=alt.Axis(grid=False, tickCount=5))
     else:
-        x = alt.X("step:Q", title="training step", **_step_axis(steps))
+        x = alt.X("step:Q", title="training step", **step_axis(steps))
     splits = ["dev", "test", "train"]
     form = ".1%" if percent else ".3f"
     colour = alt.Color(

@@ -10,9 +10,13 @@ from typing import Any, Literal
 import vl_convert
 
 from otoscope.files import write_bytes
+from otoscope.report.content import ContentSection
 from otoscope.report.curves import layer_spec, score_spec
+from otoscope.report.findings import FindingsSection
+from otoscope.report.forest import KEY as FOREST_KEY
 from otoscope.report.matrices import fill_matrix, matrix_spec
 from otoscope.report.payload import Payload, curve_points, default_pairs, default_runs, matrix_cells
+from otoscope.report.pictures import Picture
 from otoscope.report.specs import Spec, grid, with_rows
 from otoscope.report.text import rate
 
@@ -28,16 +32,48 @@ SCORES = (
 CURVES = {"to_final": "to final state", "to_previous": "to previous checkpoint"}
 
 
-def write_figures(folder: Path, payload: Payload, scores: Sequence[dict[str, Any]]) -> list[Path]:
+def write_figures(
+    folder: Path,
+    payload: Payload,
+    scores: Sequence[dict[str, Any]],
+    findings: FindingsSection | None = None,
+    content: ContentSection | None = None,
+) -> list[Path]:
     """Write every figure below `folder` and return the paths, SVG first."""
     folder.mkdir(parents=True, exist_ok=True)
     written = []
-    for name, charts in _figures(payload, scores):
+    for name, charts in (*_of_findings(findings), *_of_content(content), *_figures(payload, scores)):
         svg = vl_convert.vegalite_to_svg(grid(charts, columns=COLUMNS))
         stem = re.sub(r"[^\w.-]+", "_", name)
         written.append(write_bytes(folder / f"{stem}.svg", svg.encode()))
         written.append(write_bytes(folder / f"{stem}.png", vl_convert.svg_to_png(svg, scale=2)))
     return written
+
+
+def _of_findings(section: FindingsSection | None) -> Iterator[tuple[str, list[Spec]]]:
+    """The forest plots and the pictures of each chapter."""
+    if not section:
+        return
+    measure = section.measure
+    for shown in section.chapters:
+        number = shown.chapter.number
+        if shown.forests:
+            forests = shown.forests.values()
+            yield f"{number}-forest", [_titled(p, f"{p.title}, {measure}", FOREST_KEY) for p in forests]
+        if shown.pictures:
+            yield number, [_titled(p, f"{p.title}, {measure}", p.note) for p in shown.pictures]
+
+
+def _of_content(section: ContentSection | None) -> Iterator[tuple[str, list[Spec]]]:
+    """The curves over depth of all labels, and depth × training of each."""
+    if section:
+        yield "content", [_titled(p, f"{p.title} {p.note}") for p in section.profiles]
+        for title, several in section.training:
+            yield f"content-training-{title}", [_titled(p, f"{p.title}: {title}") for p in several]
+
+
+def _titled(picture: Picture, *lines: str) -> Spec:
+    return {**picture.spec, "title": {"text": lines[0], "subtitle": list(lines[1:])}}
 
 
 def _figures(payload: Payload, scores: Sequence[dict[str, Any]]) -> Iterator[tuple[str, list[Spec]]]:
@@ -53,15 +89,17 @@ def _figures(payload: Payload, scores: Sequence[dict[str, Any]]) -> Iterator[tup
         limit = payload["distances"].get(measure)
         matrix = matrix_spec(lowest=payload["lowest"], legend=True, limit=limit)
         curves = curve_specs(payload, steps, limit)
+        # Every run by the measure that the study goes by; the first seeds by the others, or drawing takes minutes.
+        drawn = list(runs) if measure == payload["measures"][0] else default_runs(payload)
         yield (
             f"within-{measure}",
             [
                 _matrix(matrix, payload, _table(payload, "within", run, -1, measure), measure, run, run, _at(runs[run]))
-                for run in runs
+                for run in drawn
             ],
         )
         for kind, spec in curves.items():
-            shown = [run for run in runs if run in payload[kind]]
+            shown = [run for run in drawn if run in payload[kind]]
             if shown:
                 yield (
                     f"{kind}-{measure}",

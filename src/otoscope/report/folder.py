@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from otoscope.errors import StudyError
+from otoscope.study.findings import Finding
+from otoscope.study.findings.writing import load
 from otoscope.study.results import Results
 
 __all__ = ["StudyFolder"]
@@ -16,17 +18,22 @@ __all__ = ["StudyFolder"]
 
 @dataclass(frozen=True)
 class StudyFolder:
-    """What a study left behind. `logs` maps each run to its training log, `notes` says what could not be read."""
+    """What a study left behind.
+
+    `logs` maps each run to its training log, `findings` is None where the study asked for none (there is no
+    findings.json), `notes` says what could not be read.
+    """
 
     path: Path
     results: Results
     manifest: Mapping[str, Any]
     logs: Mapping[str, list[dict[str, Any]]]
+    findings: Sequence[Finding] | None
     notes: tuple[str, ...]
 
     @classmethod
     def read(cls, path: Path) -> StudyFolder:
-        """Read a folder; `StudyError` where it holds no results. A missing manifest or log becomes a note."""
+        """Read a folder; `StudyError` where it holds no results. What else is missing or damaged becomes a note."""
         if not path.is_dir():
             raise StudyError(f"{path} is not a folder. Name the folder that `otoscope study` wrote.")
         results = Results.load(path / "results.nc")
@@ -42,7 +49,17 @@ class StudyFolder:
             manifest = {}
             notes.append(f"manifest.json could not be read, so the study is described in part only: {error}")
         logs = {run: _log(path, run, notes) for run in results.runs}
-        return cls(path, results, manifest, logs, tuple(notes))
+        return cls(path, results, manifest, logs, _findings(path / "findings.json", notes), tuple(notes))
+
+
+def _findings(file: Path, notes: list[str]) -> Sequence[Finding] | None:
+    if not file.exists():
+        return None
+    try:
+        return load(file)
+    except StudyError as error:
+        notes.append(f"findings.json could not be read, so that the report has no findings: {error}")
+        return ()
 
 
 def _log(path: Path, run: str, notes: list[str]) -> list[dict[str, Any]]:

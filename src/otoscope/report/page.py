@@ -13,9 +13,12 @@ import markupsafe
 import vl_convert
 
 from otoscope.files import write_bytes
+from otoscope.report.claims import CHIPS, ESTIMATORS, p_text, span
+from otoscope.report.content import ContentSection, content_section
 from otoscope.report.curves import score_spec
 from otoscope.report.facts import corpus_problems, run_facts, study_facts
 from otoscope.report.figures import AXES, SCORES, curve_specs, write_figures
+from otoscope.report.findings import FindingsSection, findings_section
 from otoscope.report.folder import StudyFolder
 from otoscope.report.matrices import matrix_spec
 from otoscope.report.methods import method_notes
@@ -43,27 +46,53 @@ def write_report(folder: Path | str) -> Path:
     study = StudyFolder.read(Path(folder))
     payload = build_payload(study.results)
     scores = score_points(study)
-    write_figures(study.path / "figures", payload, scores)
-    return write_bytes(study.path / "report.html", _page(study, payload, scores).encode())
+    findings = findings_section(study.findings or (), study.results, payload)
+    content = content_section(getattr(study.results, "content", None), payload)  # until results have it
+    write_figures(study.path / "figures", payload, scores, findings, content)
+    return write_bytes(study.path / "report.html", _page(study, payload, scores, findings, content).encode())
 
 
-def _page(study: StudyFolder, payload: Payload, scores: list[dict[str, Any]]) -> str:
+def _page(
+    study: StudyFolder,
+    payload: Payload,
+    scores: list[dict[str, Any]],
+    findings: FindingsSection | None,
+    content: ContentSection | None,
+) -> str:
     assets = files("otoscope.report") / "assets"
     environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=jinja2.PackageLoader("otoscope.report", "assets"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    environment.filters["number"] = lambda v: "–" if v is None else plain(v, 3)
+    environment.filters |= {
+        "number": lambda v: "–" if v is None else plain(v, 3),
+        "plain": plain,
+        "span": span,
+        "p": p_text,
+        "sentence": lambda text: text[:1].upper() + text[1:],
+    }
     attrs = study.results.dataset.attrs
-    return environment.from_string((assets / "page.html").read_text(encoding="utf-8")).render(
+    drawn = [picture for section in (findings, content) if section for picture in section.drawn]
+    return environment.get_template("page.html").render(
         title=attrs.get("title") or f"Study of {', '.join(r['name'] for r in payload['recognisers'])}",
         created=attrs.get("created", ""),
-        findings=summarise(payload),
+        summary=summarise(payload),
+        missing_parts=study.results.missing,
+        findings=findings,
+        asked_for_findings=study.findings is not None,
+        content=content,
+        chips=CHIPS,
+        estimators=ESTIMATORS,
         counts=_counts(payload),
         facts=study_facts(study),
         recognisers=run_facts(study),
         payload=payload,
         categories=CATEGORIES,
         quantities=[(name, title) for name, title, _ in SCORES if any(p["quantity"] == name for p in scores)],
+        scale_ends=_scale_ends(payload),
         sequence=", ".join(SEQUENCE),
         missing=MISSING,
         below_zero=BELOW_ZERO if payload["lowest"] <= -0.05 else "",
@@ -76,7 +105,9 @@ def _page(study: StudyFolder, payload: Payload, scores: list[dict[str, Any]]) ->
         style=_inline((assets / "page.css").read_text(encoding="utf-8")),
         script=_inline((assets / "page.js").read_text(encoding="utf-8")),
         bundle=_bundle(),
-        data=_inline(_json({**payload, "specs": _specs(payload, scores)})),
+        data=_inline(
+            _json({**payload, "specs": {**_specs(payload, scores), "figures": {p.key: p.spec for p in drawn}}})
+        ),
     )
 
 
@@ -104,6 +135,12 @@ def _specs(payload: Payload, scores: list[dict[str, Any]]) -> dict[str, Any]:
 
     distances = {measure: charts(limit) for measure, limit in payload["distances"].items()}
     return {"config": CONFIG, **charts(None), "distances": distances, "scores": fixed}
+
+
+def _scale_ends(payload: Payload) -> tuple[str, str]:
+    """What the ends of the colour scale mean for the study's first measure."""
+    limit = payload["distances"].get(payload["measures"][0]) if payload["measures"] else None
+    return ("0", "1") if limit is None else (plain(limit), "0 (alike)")
 
 
 def _counts(payload: Payload) -> str:

@@ -15,7 +15,7 @@ __all__ = ["Spec", "grid", "to_spec", "with_rows"]
 Spec = dict[str, Any]
 
 
-def to_spec(chart: alt.LayerChart) -> Spec:
+def to_spec(chart: alt.LayerChart | alt.VConcatChart) -> Spec:
     """A chart's specification without the configuration, which the page or the figure sets once for all."""
     spec: Spec = chart.to_dict()
     spec.pop("config", None)

@@ -11,18 +11,18 @@ from typing import Any
 from otoscope.report.payload import Payload, default_runs
 from otoscope.report.text import duration, plain, rate
 
-__all__ = ["Finding", "off_diagonal", "summarise"]
+__all__ = ["Passage", "off_diagonal", "summarise"]
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Passage:
     """A heading and the sentences under it."""
 
     heading: str
     sentences: tuple[str, ...]
 
 
-def summarise(payload: Payload) -> list[Finding]:
+def summarise(payload: Payload) -> list[Passage]:
     """What the numbers say: error rates, alike neighbours, movement from the untrained state, shuffled baseline.
 
     Layers are spoken of under the study's first measure and for the first seed of each recogniser.
@@ -33,9 +33,9 @@ def summarise(payload: Payload) -> list[Finding]:
     runs = default_runs(payload)
     return [
         _error_rates(payload),
-        Finding(f"Neighbouring layers ({measure})", tuple(_neighbours(payload, run, measure) for run in runs)),
-        Finding(f"Moved from untrained ({measure})", tuple(_movement(payload, run, measure) for run in runs)),
-        Finding("Shuffled utterances (0 where nothing is shared)", tuple(_shuffled(payload))),
+        Passage(f"Neighbouring layers ({measure})", tuple(_neighbours(payload, run, measure) for run in runs)),
+        Passage(f"Moved from untrained ({measure})", tuple(_movement(payload, run, measure) for run in runs)),
+        Passage("Shuffled utterances (0 where nothing is shared)", tuple(_shuffled(payload))),
     ]
 
 
@@ -47,7 +47,7 @@ def off_diagonal(table: Sequence[Any] | None, *, nulls: bool = False) -> list[fl
     return [v for i, line in enumerate(lines) for j, v in enumerate(line) if i != j and v is not None]
 
 
-def _error_rates(payload: Payload) -> Finding:
+def _error_rates(payload: Payload) -> Passage:
     sentences = []
     for recogniser in payload["recognisers"]:
         runs = [payload["runs"][run] for run in recogniser["runs"]]
@@ -63,7 +63,7 @@ def _error_rates(payload: Payload) -> Finding:
         spent = f" and {duration(fmean(seconds))} of training" if seconds else ""
         scores = " and ".join(parts) if parts else "no error rate scored"
         sentences.append(f"{recogniser['name']}: {scores}, after {after}{spent}.")
-    return Finding("Word error rate", tuple(sentences))
+    return Passage("Word error rate", tuple(sentences))
 
 
 def _neighbours(payload: Payload, run: str, measure: str) -> str:

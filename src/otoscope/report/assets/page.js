@@ -93,7 +93,7 @@
       renderer: "svg", config: specs.config, mode: "vega-lite", downloadFileName: name.replace(/[^\w.-]+/g, "_"),
       actions: { export: true, source: false, compiled: false, editor: false },
     };
-    return (await vegaEmbed(chart, { ...spec, description: name }, options)).view;
+    return (await vegaEmbed(chart, { description: name, ...spec }, options)).view;
   }
 
   function panel(name) {
@@ -199,9 +199,21 @@
   get("play").addEventListener("click", play);
   get("controls").addEventListener("submit", (event) => event.preventDefault());
 
+  // What is folded would be missing on paper.
+  let folded = [];
+  addEventListener("beforeprint", () => {
+    folded = [...document.querySelectorAll("details:not([open])")].filter((part) => !part.closest(".vega-embed"));
+    for (const part of folded) part.open = true;
+  });
+  addEventListener("afterprint", () => { for (const part of folded.splice(0)) part.open = false; });
+
   const scores = [...document.querySelectorAll("[data-score]")].map((place) => (
     draw(place, specs.scores[place.dataset.score], place.dataset.score)
   ));
+  const fixed = [...document.querySelectorAll("[data-figure]")].map((place) => {
+    const key = place.dataset.figure;
+    return draw(place, specs.figures[key], key);
+  });
   // Tests and other scripts wait for this, then read or drive the views.
-  window.otoscope = { study, figures, ready: Promise.all([...scores, build().then(() => update())]) };
+  window.otoscope = { study, figures, ready: Promise.all([...fixed, ...scores, build().then(() => update())]) };
 })();

@@ -1,0 +1,68 @@
+"""F5: how far each layer is from its untrained state."""
+
+from __future__ import annotations
+
+from statistics import fmean
+from typing import Any
+
+import altair as alt
+
+from otoscope.report.pictures.picture import Picture, Scene
+from otoscope.report.specs import Spec, to_spec, with_rows
+from otoscope.report.text import plain
+from otoscope.report.theme import CATEGORIES, CURVE_HEIGHT, CURVE_WIDTH
+
+__all__ = ["changes"]
+
+
+def changes(scene: Scene) -> list[Picture]:
+    """One chart a recogniser: a bar a layer, the mean over seeds, and a dot for each seed."""
+    pictures, empty = [], _spec(scene)
+    for recogniser, runs in scene.recognisers():
+        rows = _rows(scene, runs)
+        if not rows:
+            continue
+        means = {row["layer"]: row["mean"] for row in rows}
+        most = max(means, key=means.__getitem__)
+        said = ", ".join(f"{layer} {plain(value)}" for layer, value in means.items())
+        described = f"Change of each layer of {recogniser} from untrained to trained, by {scene.measure}: {said}."
+        seeds = "1 run" if len(runs) == 1 else f"mean of {len(runs)} runs and each of them"
+        spec = with_rows(empty, rows)
+        slanted = any(len(layer) > 3 for layer in means)
+        for layer in spec["layer"]:
+            layer["encoding"]["x"]["axis"]["labelAngle"] = -60 if slanted else 0
+        pictures.append(Picture(f"change-{recogniser}", recogniser, f"{seeds}; most: {most}", described, spec))
+    return pictures
+
+
+def _rows(scene: Scene, runs: list[str]) -> list[dict[str, Any]]:
+    of: dict[str, list[tuple[str, float]]] = {}
+    for run in runs:
+        table = scene.payload["to_final"].get(run, {}).get(scene.measure)
+        for layer, line in zip(scene.payload["runs"][run]["labels"], table[0] if table else [], strict=False):
+            if line[0] is not None:
+                of.setdefault(layer, []).append((run, 1 - line[0] if scene.limit is None else line[0]))
+    most = max(of, key=lambda layer: fmean(v for _, v in of[layer]), default="")
+    return [
+        {"layer": layer, "i": i, "run": run, "change": round(v, 4), "mean": mean, "most": layer == most}
+        for i, (layer, found) in enumerate(of.items())
+        for mean in [round(fmean(v for _, v in found), 4)]
+        for run, v in found
+    ]
+
+
+def _spec(scene: Scene) -> Spec:
+    title = "1 − similarity to untrained" if scene.limit is None else "distance to untrained"
+    axis = alt.Axis(labelAngle=0, labelLimit=80, ticks=False)
+    x = alt.X("layer:N", sort=alt.EncodingSortField("i", op="min"), title="layer", axis=axis)
+    base = alt.Chart(alt.NamedData("rows")).encode(x=x)
+    told = [alt.Tooltip("layer:N"), alt.Tooltip("run:N"), alt.Tooltip("change:Q", format=".3f")]
+    colour = alt.condition("datum.most", alt.value(CATEGORIES[1]), alt.value(CATEGORIES[5]))
+    bars = base.mark_bar().encode(
+        y=alt.Y("mean(change):Q", title=title, stack=None),
+        color=colour,
+        detail="most:N",
+        tooltip=["layer:N", "mean(change):Q"],
+    )
+    dots = base.mark_point(filled=False, size=26, color="#3d434d", opacity=1).encode(y="change:Q", tooltip=told)
+    return to_spec(alt.LayerChart(layer=[bars, dots], width=CURVE_WIDTH, height=CURVE_HEIGHT))
