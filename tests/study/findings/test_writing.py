@@ -64,7 +64,7 @@ def test_a_file_is_as_the_schema_says_and_reads_back_as_it_was(found, tmp_path):
     assert content["about"]["measures"] == ["cka"]
     again = load(path)
     assert len(again) == len(findings)
-    for one, other in zip(again, sorted(findings, key=lambda f: (f.id, f.of)), strict=True):
+    for one, other in zip(*(sorted(f, key=lambda f: (f.id, f.of)) for f in (again, findings)), strict=True):
         np.testing.assert_equal(vars(one), vars(other))  # NaN equals NaN here
 
 

@@ -26,7 +26,7 @@ __all__ = ["about_study", "load", "save", "schema_text"]
 MOST_FAULTS = 5
 
 
-def about_study(results: Results, path: Path | None = None) -> About:
+def about_study(results: Results, path: Path | str | None = None) -> About:
     """Which study findings are of, from its results and the file that they are in, if there is one."""
     attrs = results.dataset.attrs
     return About(
@@ -36,7 +36,7 @@ def about_study(results: Results, path: Path | None = None) -> About:
         measures=list(results.measures),
         versions=json.loads(attrs["versions"]),
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        results="" if path is None else file_hash(path),
+        results="" if path is None else file_hash(Path(path)),
     )
 
 
