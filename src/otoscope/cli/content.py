@@ -67,10 +67,10 @@ def content(
         raise StudyError(
             f"--out is {out}; expected a file that ends in {' or '.join(SUFFIXES)}, in a folder that there is"
         )
-    speech = load(corpus, format=format)
+    speech = part_of(load(corpus, format=format), split)
     if alignments is not None:
         speech = with_alignments(speech, alignments)
-    speech = some_of(part_of(speech, split), utterances)
+    speech = some_of(speech, utterances)
     how: dict[str, Any] = {"revision": revision, "language": language, "trust_remote_code": trust_remote_code}
     one = load_recogniser(model, **how)
     before = None if untrained is None else load_recogniser(untrained, **how)

@@ -86,8 +86,8 @@ def content(
     >>> import torch
     >>> from otoscope import ReferenceRecogniser, default_corpus
     >>> from otoscope.asr import CharacterTokens
-    >>> from otoscope.asr.models import CNNConfig
-    >>> model = ReferenceRecogniser(CNNConfig(blocks=1, units=8), CharacterTokens("ABC"))
+    >>> from otoscope.asr.models import CnnConfig
+    >>> model = ReferenceRecogniser(CnnConfig(blocks=1, units=8), CharacterTokens.of(["ABC"]))
     >>> speech = default_corpus(train_minutes=0.1, dev_minutes=0.1, test_minutes=0.4).split("test")
     >>> found = content(model, corpus=speech, labels=["position"], methods=["probe"])
     >>> found["value"].dims, found["layer"].values.tolist()

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from otoscope.capture import Batch, Layer, Recogniser
+from otoscope.capture import INPUT, Batch, Layer, Recogniser
 from otoscope.corpora import Utterance
 from otoscope.errors import MeasureError
 from otoscope.study.content.gathering import Rows, gather_rows
@@ -81,7 +81,8 @@ def read_layers(
         progress=lambda done: show("running recognisers", done, heard),
     )
     targets = {label.name: target_of(label, rows[label.unit], by=asking.by) for label in asking.labels}
-    views = [view for view in next(iter(rows.values())).views if view not in leave]
+    there = [INPUT, *(view for view in next(iter(rows.values())).views if view != INPUT)]
+    views = [view for view in there if view not in leave]
     also = [view for view in views if shuffled is None or view in shuffled]
     total = (len(views) + len(also)) * len(targets) * len(asking.methods)
     done = 0
