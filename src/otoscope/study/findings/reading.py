@@ -64,6 +64,14 @@ READERS: Mapping[str, Reader] = {
     "across_first": _across("first"),
     "steps": _steps,
     "train_loss": _training("train_loss"),
+    "dev_loss": _training("dev_loss"),
+    "learning_rate": lambda results, runs, measure: results.training(runs[0]).get(
+        "learning_rate",
+        np.full(len(results.steps(runs[0])), np.nan),  # files of before it was kept have none
+    ),
+    "successive": lambda results, runs, measure: results.curve("to_previous", runs[0], measure)[:, 1:],
+    "kept": lambda results, runs, measure: results.curve("to_final", runs[0], measure)[:, 0],
+    "kept_shuffled": lambda results, runs, measure: np.diagonal(_shuffled(results, runs, measure)),
     "dev_wer": _wer,
     "block_agreement": agreement_of_blocks,
     "block_wer": errors_of_blocks,
