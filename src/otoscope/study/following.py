@@ -6,8 +6,9 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-__all__ = ["Following", "Standing"]
+__all__ = ["Following", "GrowingLog", "Standing"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +20,34 @@ class Standing:
     dev_wer: float
 
 
+class GrowingLog:
+    """Reads on in a run's `log.jsonl` from where it stopped: that of a long training is large, and looked at often."""
+
+    def __init__(self, folder: Path) -> None:
+        """`folder` is that of the run; it need not be there yet."""
+        self._path = folder / "log.jsonl"
+        self._file, self._read = 0, 0
+
+    def read(self) -> tuple[bool, list[dict[str, Any]]]:
+        """Whether the log begins anew (what was read before counts no more), and the rows that came since."""
+        try:
+            file = self._path.open("rb")
+        except FileNotFoundError:
+            anew, self._file, self._read = self._file != 0, 0, 0
+            return anew, []
+        with file:
+            number = os.fstat(file.fileno()).st_ino
+            anew = number != self._file  # a run that goes on drops what its state does not know: it writes another file
+            if anew:
+                self._file, self._read = number, 0
+            file.seek(self._read)
+            whole, newline, _ = file.read().rpartition(b"\n")
+        self._read += len(whole) + len(newline)
+        return anew, [json.loads(line) for line in whole.splitlines()]
+
+
 class Following:
-    """Reads on in a run's `log.jsonl` from where it stopped: that of a long training is large, and looked at often.
+    """How far a run is, from its growing log.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -33,24 +60,15 @@ class Following:
 
     def __init__(self, folder: Path) -> None:
         """`folder` is that of the run; it need not be there yet."""
-        self._path = folder / "log.jsonl"
-        self._file, self._read = 0, 0
+        self._log = GrowingLog(folder)
         self._standing: Standing | None = None
 
     def look(self) -> Standing | None:
         """How far the run is now; None before its first checkpoint."""
-        try:
-            file = self._path.open("rb")
-        except FileNotFoundError:
-            return None
-        with file:
-            number = os.fstat(file.fileno()).st_ino
-            if number != self._file:  # a run that goes on drops what its state does not know: it writes another file
-                self._file, self._read, self._standing = number, 0, None
-            file.seek(self._read)
-            whole, newline, _ = file.read().rpartition(b"\n")
-        self._read += len(whole) + len(newline)
-        for row in map(json.loads, whole.splitlines()):
+        anew, rows = self._log.read()
+        if anew:
+            self._standing = None
+        for row in rows:
             if row["kind"] == "checkpoint":
                 self._standing = Standing(row["step"], row["total"], row["dev_wer"])
             elif self._standing is not None:
