@@ -10,6 +10,7 @@ import torch
 from otoscope import Results, StudyConfig, StudyError, load, measure, plan_study, run_study
 from otoscope.asr import FeatureStore, log_mel
 from otoscope.corpora import read_audio
+from otoscope.study.noisy import noisy_reader
 from otoscope.study.preparation import load_speech
 from otoscope.study.recognisers import silent
 from tests.speech import tiny_study
@@ -188,19 +189,30 @@ def test_a_probe_set_is_what_it_says(an4_subset, finished_study, folder):
     )
     assert found["within"]["cka"]["frames"] == pytest.approx(coarse / 2, rel=0.03)
     assert found["within"]["cka"]["grid"] == pytest.approx(0.08)
-    # The features of the noisy set are those of the audio with as much noise as was asked for.
+    # Noisy sets have features of their own: those of the audio with the noise.
     stores = [FeatureStore(p) for p in (folder / "features").glob("features-*")]
     name = speech.probe[0]
-    audio = read_audio(next(u for u in speech.corpus if u.id == name))
-    clean = [s for s in stores if torch.allclose(s.get(name), log_mel(audio), atol=1e-5)]
-    assert len(stores) == 3
-    assert len(clean) == 1
-    loudest = max(stores, key=lambda s: float(s.get(name).mean()))
-    energy = float(10 * np.log10(np.mean(np.square(audio, dtype=np.float64))))
-    gained = float(loudest.get(name).exp().mean() / clean[0].get(name).exp().mean())
-    assert loudest is not clean[0]
-    assert energy < 0 < gained
-    assert gained > 2, "noise ten decibels above the speech"
+    clean = read_audio(next(u for u in speech.corpus if u.id == name))
+    heard = [clean, *(noisy_reader(speech.corpus, p["noise"], p["noise_db"])(name) for p in (*PROBES.values(),)[:2])]
+    assert len(stores) == len(heard)
+    for audio in heard:
+        assert sum(torch.allclose(s.get(name), log_mel(audio), atol=1e-4) for s in stores) == 1
+
+
+@pytest.mark.parametrize("noise", ["white", "pink", "babble"])
+def test_noise_has_the_level_that_was_asked_for_and_is_the_same_every_time(an4_subset, noise):
+    corpus = load(an4_subset)
+    one, other = corpus.split("test").utterances[:2]
+    clean = read_audio(one)
+    loud, soft = (noisy_reader(corpus, noise, db)(one.id) - clean for db in (0.0, 20.0))
+    for added, db in ((loud, 0.0), (soft, 20.0)):
+        ratio = 10 * np.log10(np.mean(np.square(clean, dtype=float)) / np.mean(np.square(added, dtype=float)))
+        assert ratio == pytest.approx(db, abs=0.01)
+    np.testing.assert_allclose(loud, 10 * soft, atol=1e-4)
+    np.testing.assert_array_equal(noisy_reader(corpus, noise, 0.0)(one.id) - clean, loud)
+    of_other = noisy_reader(corpus, noise, 0.0)(other.id) - read_audio(other)
+    n = min(len(loud), len(of_other))
+    assert abs(np.corrcoef(loud[:n], of_other[:n])[0, 1]) < 0.2, "each utterance has noise of its own"
 
 
 @pytest.mark.parametrize(
