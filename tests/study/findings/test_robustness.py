@@ -21,7 +21,7 @@ from tests.study.findings.patterns_robustness import NOISY, PATTERNS, with_probe
 DRAWS = 3
 
 MEAN = Question(
-    id="M",
+    id="F1-mean",
     name="alike on the whole",
     claim="two layers share half of what they do",
     effect_is="mean similarity of different layers",
@@ -101,6 +101,14 @@ def test_ways_that_lead_to_no_answer_are_named_and_not_counted():
     assert "no answer by pwcca (4 similarities were not computed)" in found.reason
 
 
+def test_questions_of_word_errors_are_put_to_the_main_probe_set_alone():
+    results = with_probe(pair_of_layers(0, 0.8), NOISY, pair_of_layers(1, 0.8))
+    of_errors = replace(MEAN, id="F9-mean")
+    (found,) = robust(results, find_all(results, questions=[of_errors]), [of_errors])
+    assert found.verdict == "not applicable"
+    assert list(found.details) == ["cka"]
+
+
 def test_without_another_way_it_is_not_applicable():
     results = pair_of_layers(0, 0.8)
     (found,) = robust(results, find_all(results, questions=[MEAN]), [MEAN])
@@ -110,7 +118,7 @@ def test_without_another_way_it_is_not_applicable():
 
 def test_of_a_finding_without_an_effect_there_is_nothing_to_ask():
     results = pair_of_layers(0, 0.8, measures=("cka", "cca"))
-    none = Finding("M", MEAN.name, "", "cnn", "cka", "not applicable", "too few layers")
+    none = Finding(MEAN.id, MEAN.name, "", "cnn", "cka", "not applicable", "too few layers")
     (found,) = robust(results, [none], [MEAN])
     assert (found.verdict, found.effect) == ("not applicable", None)
     assert "too few layers" in found.reason

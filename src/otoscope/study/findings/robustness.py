@@ -13,6 +13,7 @@ from otoscope.study.findings.evidence import Entry, Seen, Values
 from otoscope.study.findings.finding import Finding
 from otoscope.study.findings.groups import Group, Reading, groups_of
 from otoscope.study.findings.question import Question
+from otoscope.study.questions import asked_of_further_sets
 from otoscope.study.results import Results
 
 __all__ = ["ID", "LEAST", "Alternative", "agreeing", "robust"]
@@ -49,7 +50,8 @@ def robust(results: Results, findings: Sequence[Finding], questions: Sequence[Qu
 
     Asked is of the findings by the first measure, since what a study claims, it claims by one. The other ways are
     all other measures of the study, biased and unbiased estimators among them, on the same speech; and the same
-    measure on each further probe set: other speakers, coarser frames, added noise (`[probes]` in `study.toml`).
+    measure on each further probe set: other speakers, coarser frames, added noise (`[probes]` in `study.toml`), for
+    the questions that are put to these.
 
     Formula: effect = (1/A) Σ_a [θ_a > least] = [θ > least], of the finding's effect θ and its effects θ_a by the A
     alternatives. Its interval is that of any finding: all ways are followed again without each seed, and with
@@ -91,10 +93,14 @@ class _Readings:
             self._of[probe] = Reading(self.results.of_probe(probe) if probe else self.results)
         return self._of[probe]
 
-    def besides(self, measure: str) -> Iterator[Alternative]:
-        """All other ways than by this measure on the main probe set."""
+    def besides(self, measure: str, question: Question) -> Iterator[Alternative]:
+        """All other ways than by this measure on the main probe set.
+
+        Questions of the course of training and of word errors are put to the main one alone, whose errors are known.
+        """
         yield from (Alternative(other) for other in self.results.measures if other != measure)
-        yield from (Alternative(measure, probe) for probe in self.results.probes)
+        if asked_of_further_sets([question.id.partition("-")[0]]):
+            yield from (Alternative(measure, probe) for probe in self.results.probes)
 
 
 def _about(finding: Finding, question: Question, readings: _Readings) -> Finding:
@@ -114,7 +120,7 @@ def _about(finding: Finding, question: Question, readings: _Readings) -> Finding
     groups = dict(groups_of(readings.results.runs, question.scope))[finding.of]
     ways: list[Found] = []
     without: dict[str, str] = {}
-    for way in (Alternative(finding.measure), *readings.besides(finding.measure)):
+    for way in (Alternative(finding.measure), *readings.besides(finding.measure, question)):
         entries, reason = _follow(way, question, groups, readings)
         if reason:
             without[way.name] = reason
