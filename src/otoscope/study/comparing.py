@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from otoscope.asr import FeatureStore, ReferenceRecogniser, read_log
 from otoscope.capture import Layer
 from otoscope.engines import Failure, run_all
+from otoscope.study.carrying import read_off
 from otoscope.study.config import StudyConfig
 from otoscope.study.failing import forget_failure, raise_missing, record_failure, tell
 from otoscope.study.folder import StudyFolder, read_json
@@ -44,7 +45,8 @@ def compare_runs(
     if not layers:
         raise_missing(told, place)
     sets = build_probes(speech, config.probe.splits, store, place.features, show)
-    planned = units_of(config, {run: checkpoints_of(place, run) for run in layers})
+    checkpoints = {run: checkpoints_of(place, run) for run in layers}
+    planned = units_of(config, checkpoints)
     units, gaps = split_off_unreadable(planned)
     for gap in gaps:
         _tell(gap)
@@ -56,7 +58,8 @@ def compare_runs(
 
     tasks = unit_tasks(units, sets, place.measured)
     run_all(tasks, workers=workers, poll=lambda done: show("comparing layers", done, len(tasks)), failed=failed)
-    told += [gap.missing for gap in gaps]
+    content, unread_content = read_off(place, config, speech, store, checkpoints, workers, show)
+    told += [*(gap.missing for gap in gaps), *unread_content]
     if all(unit.probe for unit in by_name.values()):
         raise_missing(told, place)
     measured = [read_unit(unit, place.measured) for unit in by_name.values()]
@@ -75,6 +78,7 @@ def compare_runs(
         refusals=[r for m in measured for r in m.refusals],
         no_intervals=[r for m in measured for r in m.no_intervals],
         missing=told,
+        content_rows=content,
         utterance_rows=[row for run in layers for row in utterance_rows(place, run, speech)],
         intervals=f"{100 * LEVEL:.0f} %, jackknife over blocks of {speech.clusters.kind}" if speech.clusters else "",
         sample_frames=measured[0].sampled[0],

@@ -57,6 +57,16 @@ class StudyFolder:
         return self.path / "results.nc"
 
     @property
+    def table(self) -> Path:
+        """The same as one long table in Parquet."""
+        return self.path / "results.parquet"
+
+    @property
+    def findings(self) -> Path:
+        """What was found, where the study asked for findings."""
+        return self.path / "findings.json"
+
+    @property
     def report(self) -> Path:
         """What a person reads."""
         return self.path / "report.html"

@@ -9,8 +9,11 @@ from otoscope.errors import StudyError
 from otoscope.study.comparing import compare_runs
 from otoscope.study.config import StudyConfig
 from otoscope.study.failing import raise_missing, without
+from otoscope.study.findings.finding_all import find_all, questions_of
+from otoscope.study.findings.writing import about_study, save
 from otoscope.study.folder import StudyFolder
 from otoscope.study.manifest import Manifest
+from otoscope.study.parquet import write_parquet
 from otoscope.study.preparation import Progress
 from otoscope.study.recognisers import available_cores, launched, prepare, silent
 from otoscope.study.results import Results
@@ -62,5 +65,22 @@ def run_study(
         with manifest.timed("comparing"):
             results = compare_runs(place, config, speech, store, whole, missing, workers, show)
             results.save(place.results)
+            write_parquet(results, place.table)
+        with manifest.timed("findings"):
+            _find(place, config, results, show)
         manifest.finish()
     return results
+
+
+def _find(place: StudyFolder, config: StudyConfig, results: Results, show: Progress) -> None:
+    """Writes the findings that are asked for; where none are, those of an earlier run go."""
+    if not config.asked:
+        place.findings.unlink(missing_ok=True)
+        return
+    findings = find_all(
+        results,
+        questions=questions_of(config.asked),
+        robustness="F10" in config.asked,
+        progress=lambda done, total: show("finding", done, total),
+    )
+    save(findings, place.findings, about_study(results, place.results))

@@ -16,6 +16,8 @@ import xarray as xr
 
 from otoscope.errors import StudyError
 from otoscope.measures import registry
+from otoscope.study.content.rows import ContentRow
+from otoscope.study.content.stored import content_of, with_content
 from otoscope.study.missing import Missing
 from otoscope.study.netcdf import read_dataset, write_dataset
 from otoscope.study.rows import (
@@ -84,6 +86,7 @@ class Results:
         no_intervals: Iterable[Refusal] = (),
         missing: Iterable[Missing] = (),
         utterance_rows: Iterable[UtteranceRow] = (),
+        content_rows: Iterable[ContentRow] = (),
         intervals: str = "",
         sample_frames: int = 0,
         sample_utterances: int = 0,
@@ -105,8 +108,9 @@ class Results:
         `probe_split` the corpus split it comes from, `sample_frames` and `sample_utterances` what of it was kept for
         measures that need frames; `probes` says of each further probe set what it is. `intervals` says how the ends
         `low` and `high` of the rows were found, and `no_intervals` why some values have none. `missing` names runs and
-        comparisons that failed, `utterance_rows` have word errors utterance by utterance. Raises `StudyError` for a
-        pair given twice, an unknown kind, a layer or checkpoint of a pair that has no row of its own.
+        comparisons that failed, `utterance_rows` have word errors utterance by utterance, `content_rows` what layers
+        carry. Raises `StudyError` for a pair given twice, an unknown kind, a layer or checkpoint of a pair that has no
+        row of its own.
         """
         attrs = {
             "title": title,
@@ -128,7 +132,7 @@ class Results:
             "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         }
         dataset = to_dataset(list(comparisons), list(checkpoints), list(layers), measures, attrs)
-        return cls(with_utterances(dataset, list(utterance_rows)))
+        return cls(with_content(with_utterances(dataset, list(utterance_rows)), list(content_rows)))
 
     @property
     def runs(self) -> tuple[str, ...]:
@@ -231,6 +235,14 @@ class Results:
         """
         self._known(run, self.runs, "run")
         return of_run(self.dataset, run)
+
+    @property
+    def content(self) -> pd.DataFrame:
+        """What layers carry: a row for each run, step, layer, label and method, with the columns of `ContentRow`.
+
+        Empty where the study did not ask for content.
+        """
+        return content_of(self.dataset)
 
     def compared(self, kind: str) -> tuple[tuple[str, int, str, int], ...]:
         """What was compared under a kind: each distinct (run_x, step_x, run_y, step_y), in the stored order."""

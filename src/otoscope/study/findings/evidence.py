@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from otoscope.study.results import Results
 
-__all__ = ["Entry", "Evidence", "Reader", "Runs", "Seen", "Values", "gather_values", "recogniser_of"]
+__all__ = ["Entry", "Evidence", "Reader", "Runs", "Seen", "Values", "gather_values", "recogniser_of", "seed_of"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -92,6 +92,11 @@ Evidence = Sequence[Entry]
 def recogniser_of(run: str) -> str:
     """The recogniser of a run, `<recogniser>/seed<k>`."""
     return run.partition("/")[0]
+
+
+def seed_of(run: str) -> str:
+    """The seed of a run, as it is written: `seed<k>`."""
+    return run.partition("/")[2]
 
 
 def gather_values(results: Results, parts: Sequence[Results], runs: Runs, read: Reader, measure: str) -> Values:

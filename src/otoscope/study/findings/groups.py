@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from otoscope.study.findings.evidence import Entry, Runs, Values, gather_values, recogniser_of
+from otoscope.study.findings.evidence import Entry, Runs, Values, gather_values, recogniser_of, seed_of
 from otoscope.study.findings.question import Question, Scope
 from otoscope.study.findings.reading import READERS
 from otoscope.study.results import Results
@@ -32,8 +32,9 @@ def groups_of(runs: Sequence[str], scope: Scope) -> Iterator[tuple[str, list[Gro
         yield "all recognisers", [((run,), True) for run in runs]
     elif scope == "pair":
         for x, y in itertools.combinations(of, 2):
-            # Where the first two runs are of one seed, so are the next: each run is in one pair.
-            yield f"{x} × {y}", [(pair, True) for pair in zip(of[x], of[y], strict=False)]
+            # A seed means nothing from one recogniser to another, but so each run is in one pair.
+            both = [(a, b) for a in of[x] for b in of[y] if seed_of(a) == seed_of(b)]
+            yield f"{x} × {y}", [(pair, True) for pair in both]
     else:
         for recogniser, own in of.items():
             if scope == "seeds":
@@ -51,6 +52,10 @@ def _no_pairs(groups: Sequence[Group]) -> str:
     return "" if groups else "one seed, and agreement takes at least two: train with more seeds"
 
 
+def _no_seed(groups: Sequence[Group]) -> str:
+    return "" if groups else "no run of the one has the seed of a run of the other, and only such are compared"
+
+
 def _no_others(groups: Sequence[Group]) -> str:
     return "" if any(not own for _, own in groups) else "there is no other recogniser in this study to compare with"
 
@@ -58,7 +63,7 @@ def _no_others(groups: Sequence[Group]) -> str:
 LACKING: Mapping[Scope, Callable[[Sequence[Group]], str]] = {
     "recogniser": _enough,
     "study": _enough,
-    "pair": _enough,
+    "pair": _no_seed,
     "seeds": _no_pairs,
     "against others": _no_others,
 }
