@@ -189,6 +189,21 @@ def test_values_that_are_missing_without_a_reason_are_told(folder):
     assert "values of cka were not computed, and it is said why of 0" in next(f.what for f in validate(folder))
 
 
+def test_a_run_that_failed_is_told_once_with_its_reason(folder):
+    """A partial study: the run is in no table, and what is left of its folder is not looked at."""
+    why = [{"run": "lstm/seed0", "stage": "training", "reason": "TrainingError: the loss is nan", "part": ""}]
+
+    def without_lstm(data):
+        pairs = (data["run_x"] != "lstm/seed0") & (data["run_y"] != "lstm/seed0")
+        kept = {"pair": pairs, "checkpoint": data["run_c"] != "lstm/seed0", "layer": data["run_l"] != "lstm/seed0"}
+        return data.isel({dim: mask.values for dim, mask in kept.items()}).assign_attrs(missing=json.dumps(why))
+
+    change_results(folder, without_lstm)
+    write_what_follows(folder)
+    (folder / RUN / "log.jsonl").unlink()
+    assert faults(folder) == {"results.nc": "lstm/seed0: training failed: TrainingError: the loss is nan"}
+
+
 def test_results_on_other_speech_are_told(folder):
     change_results(folder, lambda data: data.assign_attrs(corpus_hash="0" * 64))
     write_what_follows(folder)
