@@ -30,21 +30,32 @@ def _alike(draw: Draw, layers: int) -> list[Floats]:
 # F7
 
 
+TURN = 2
+
+
 def same_layers(seed: int) -> Results:
-    """Trained layers of all runs have to do with what belongs to their depth."""
-    draw = Draw(seed)
-    chain = _chain(draw, LAYERS)
-    return _across_seeds(draw, lambda: [draw.mixed((0.6, part)) for part in chain])
+    """Trained layers of all runs have the same parts at the same depth."""
+    return _across_seeds(seed, turn=0)
 
 
 def other_layers(seed: int) -> Results:
-    """Layers of all runs are alike, whatever their depth."""
+    """Trained layers of all runs have the same parts, in every run at another depth."""
+    return _across_seeds(seed, turn=TURN)
+
+
+def any_layers(seed: int) -> Results:
+    """Layers of all runs are alike, whatever their depth, before training and after."""
     draw = Draw(seed)
-    return _across_seeds(draw, lambda: _alike(draw, LAYERS))
+    return study({f"cnn/seed{s}": {step: _alike(draw, LAYERS) for step in (0, 100)} for s in range(SEEDS)}, ("across",))
 
 
-def _across_seeds(draw: Draw, trained: Callable[[], list[Floats]]) -> Results:
-    runs = {f"cnn/seed{s}": {0: _alike(draw, LAYERS), 100: trained()} for s in range(SEEDS)}
+def _across_seeds(seed: int, turn: int) -> Results:
+    draw = Draw(seed)
+    chain = _chain(draw, LAYERS)
+    runs = {}
+    for s in range(SEEDS):
+        trained = [draw.mixed((0.6, chain[(i + turn * s) % LAYERS])) for i in range(LAYERS)]
+        runs[f"cnn/seed{s}"] = {0: _alike(draw, LAYERS), 100: trained}
     return study(runs, ("across",))
 
 
@@ -183,7 +194,7 @@ def _heard(seed: int, *, together: bool) -> Results:
 
 
 PATTERNS: Mapping[str, tuple[Builder, Builder]] = {
-    "F7": (same_layers, other_layers),
+    "F7": (same_layers, any_layers),
     "F7-matching": (same_layers, other_layers),
     "F8": (in_order, out_of_order),
     "F9-checkpoints": (errors_follow, errors_go_their_way),

@@ -109,7 +109,7 @@ def test_what_blocks_cannot_tell_is_refused(agreement, wer, reason):
 def test_a_study_without_errors_by_utterance_says_so():
     results = by_hand([0.2, 0.5, 0.9], [10, 10, 10], [1, 3, 0])
     names = [name for name in results.dataset.variables if str(name).startswith("utterance")]
-    (found,) = find_all(Results(results.dataset.drop_vars([*names, "run"])), questions=[ERRORS_AND_AGREEMENT])
+    found, *_ = find_all(Results(results.dataset.drop_vars([*names, "run"])), questions=[ERRORS_AND_AGREEMENT])
     assert found.verdict == "not enough data"
     assert "utterance by utterance" in found.reason
 
