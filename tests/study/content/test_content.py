@@ -112,6 +112,19 @@ def test_utterances_without_alignment_are_left_out_and_named(speech):
     assert about["utterances"] == len(speech) - 1
 
 
+def test_a_diverged_layer_is_named_and_the_others_are_read(speech):
+    model = recogniser(blocks=2)
+    for weights in model.module.blocks[1].parameters():
+        weights.data.fill_(torch.nan)
+    found = content(model, corpus=speech, labels=["phones"], methods=["probe", "cka"], frames=500)
+    assert found["value"].isnull().squeeze().values.tolist() == [[False] * 2] * 3 + [[True] * 2]
+    assert [note.partition(": ")[0] for note in found.attrs["notes"]] == [
+        "blocks.1, phones, probe",
+        "blocks.1, phones, cka",
+    ]
+    assert "NaN or infinite" in found.attrs["notes"][0]
+
+
 class OverTokens(ReferenceRecogniser):
     def layers(self):
         return [Layer("ctc", 4, 1.0, 1, "embedding", over="tokens")]

@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import torch
+
 from otoscope.capture import INPUT, Batch, Layer, Recogniser
 from otoscope.corpora import Utterance
 from otoscope.errors import MeasureError
@@ -108,6 +110,8 @@ def read_layers(
 
 def _score(rows: Mapping[Unit, Rows], view: str, target: Target, method: str) -> Score:
     x = rows[target.label.unit].views[view][target.rows]
+    if not bool(torch.isfinite(x).all()):
+        return Score(math.nan, chance=math.nan, note="not computed: the layer holds values that are NaN or infinite")
     try:
         return METHODS[method](x, target)
     except MeasureError as error:
