@@ -5,6 +5,7 @@ from itertools import combinations
 import numpy as np
 
 from otoscope.study.findings import Effect, Finding
+from otoscope.study.findings.robustness import agreeing
 
 NAN = float("nan")
 QUESTIONS = {
@@ -58,7 +59,7 @@ def make_findings(runs, measures, *, layers, draw=0):
                         baselines=below,
                         beyond={b: effect(0.6, 0.3, 0.0) for b in below},
                         by_run={run: value + 0.05 * k for k, run in enumerate(own)},
-                        details={"first": 1.0, "last": float(layers - 2)} if id_ == "F4" else {},
+                        details={"first layer": 1.0, "last layer": float(layers - 2)} if id_ == "F4" else {},
                     )
                 )
     refused = {"claim": "nothing", "of": names[0], "measure": measures[0]}
@@ -66,7 +67,7 @@ def make_findings(runs, measures, *, layers, draw=0):
     ways = (*measures, f"{measures[0]} on noisy")
     for f in [f for f in found if f.measure == measures[0] and f.effect is not None]:
         effects = [f.effect.value, *random.normal(f.effect.value, 0.2, len(ways) - 2), NAN]
-        share = float(np.mean((np.array(effects[1:]) > f.least) == (effects[0] > f.least)))
+        share = agreeing(effects, f.least)
         found.append(
             Finding(
                 f"F10-{f.id}",

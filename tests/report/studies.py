@@ -5,6 +5,7 @@ from itertools import pairwise, product
 
 import numpy as np
 
+from otoscope.study.content.rows import ContentRow
 from otoscope.study.results import CheckpointRow, Comparison, LayerRow, Refusal, Results, UtteranceRow
 
 UTTERANCES, LENGTH, STEPS = 12, 20, (0, 50, 200, 800)
@@ -37,6 +38,7 @@ def procrustes(x, y):
 MEASURES = {"cka": cross_utterance_cka, "cka-biased": biased_cka, "cca": mean_cca}
 DISTANCES = {"procrustes": procrustes}
 HALF_WIDTH = 0.02
+BLOCKS = 4
 
 
 def null_level(measure, x, y):
@@ -59,6 +61,19 @@ def views(rng, layers, speech):
     return made
 
 
+def carried(label, runs, names):
+    """What layers say of a label: more with depth and with training, by two methods."""
+    for (run, layers), method, step in product(runs.items(), ("probe", "cka"), STEPS):
+        for depth, layer in enumerate(("input", *map(names.format, range(layers)))):
+            if layer == "input" and step:
+                continue
+            value = 0.2 + 0.1 * depth * step / STEPS[-1]
+            before = 0.2 if depth else float("nan")
+            ends = value - HALF_WIDTH, value + HALF_WIDTH
+            note = "too few of zh" if (depth, method) == (1, "cka") else ""
+            yield ContentRow(run, step, layer, label, method, value, *ends, 0.1, 0.11, before, 900, 12, note)
+
+
 def make_study(
     folder,
     runs,
@@ -68,8 +83,13 @@ def make_study(
     title="A small study",
     measures=tuple(MEASURES),
     intervals=False,
+    failed=(),
+    content=(),
 ):
-    """Write a study folder; `runs` maps each run to its number of layers. Intervals are ± `HALF_WIDTH`."""
+    """Write a study folder; `runs` maps each run to its number of layers.
+
+    Intervals are ± `HALF_WIDTH`; with them, values without each of `BLOCKS` blocks of speech. `content` names labels.
+    """
     rng = np.random.default_rng(7)
     speech = rng.normal(size=(UTTERANCES, LENGTH, 8))
     made = {run: views(rng, layers, speech) for run, layers in runs.items()}
@@ -86,7 +106,9 @@ def make_study(
         labels = names.format(i), names.format(j)
         ends = [{m: v + sign * HALF_WIDTH for m, v in values.items()} for sign in (-1, 1)]
         ends = ends if intervals and kind != "shuffled" else [{}, {}]
-        return Comparison(kind, run_x, step_x, labels[0], run_y, step_y, labels[1], values, nulls, *ends)
+        spread = HALF_WIDTH / 2 * np.array([-1, 1, -1, 1]) / np.sqrt(BLOCKS * (BLOCKS - 1))
+        left = {m: (v + spread).tolist() for m, v in values.items()} if ends[0] else {}
+        return Comparison(kind, run_x, step_x, labels[0], run_y, step_y, labels[1], values, nulls, *ends, left)
 
     rows, points, depth = [], [], []
     for run, layers in runs.items():
@@ -123,10 +145,12 @@ def make_study(
         ],
         intervals="95 %, jackknife over blocks of speakers" if intervals else "",
         utterance_rows=[
-            UtteranceRow(run, f"u{u}", errors=u % 3, words=4, split="dev", block=u % 4 if intervals else -1)
+            UtteranceRow(run, f"u{u}", errors=u % 3, words=4, split="dev", block=u % BLOCKS if intervals else -1)
             for run in runs
             for u in range(UTTERANCES)
         ],
+        missing=failed,
+        content_rows=[row for label in content for row in carried(label, runs, names)],
         title=title,
         frames=UTTERANCES * LENGTH,
         utterances=UTTERANCES,

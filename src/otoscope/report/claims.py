@@ -81,6 +81,16 @@ class Chapter:
         return tuple(f for question in self.questions for f in question.answers)
 
     @property
+    def told(self) -> tuple[Finding, ...]:
+        """Its answers with an effect."""
+        return tuple(f for question in self.questions for f in question.told)
+
+    @property
+    def definitions(self) -> tuple[tuple[str, float], ...]:
+        """What the effects are, and from where they count; each once."""
+        return tuple(dict.fromkeys((q.effect_is, q.least) for q in self.questions if q.effect_is))
+
+    @property
     def counts(self) -> dict[Verdict, int]:
         """How many answers have each verdict."""
         count = Counter(f.verdict for f in self.answers)

@@ -45,10 +45,8 @@ class ContentSection:
         return [*self.profiles, *(picture for _, several in self.training for picture in several)]
 
 
-def content_section(content: pd.DataFrame | None, payload: Payload) -> ContentSection | None:
+def content_section(content: pd.DataFrame, payload: Payload) -> ContentSection | None:
     """What the page shows of the content of layers; None where a study did not ask for it."""
-    if content is None:
-        return None
     records: list[Any] = content.to_dict("records")
     rows = [_placed(row, payload) for row in records if row["run"] in payload["runs"]]
     if not rows:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -47,7 +48,7 @@ def write_report(folder: Path | str) -> Path:
     payload = build_payload(study.results)
     scores = score_points(study)
     findings = findings_section(study.findings or (), study.results, payload)
-    content = content_section(getattr(study.results, "content", None), payload)  # until results have it
+    content = content_section(study.results.content, payload)
     write_figures(study.path / "figures", payload, scores, findings, content)
     return write_bytes(study.path / "report.html", _page(study, payload, scores, findings, content).encode())
 
@@ -70,6 +71,7 @@ def _page(
     environment.filters |= {
         "number": lambda v: "–" if v is None else plain(v, 3),
         "plain": plain,
+        "known": lambda v: plain(v) if math.isfinite(v) else "",
         "span": span,
         "p": p_text,
         "sentence": lambda text: text[:1].upper() + text[1:],

@@ -137,7 +137,10 @@ def _run(results: Results, run: str) -> Payload:
         "steps": list(results.steps(run)),
         # Rounded once more when shown, to a tenth of a percent: rounding twice could turn 12.549 % into 12.6 %.
         **{str(name): _numbers(values.values.tolist(), decimals=9) for name, values in scores.items()},
-        **{str(name): _numbers(values.values.tolist()) for name, values in training.items()},
+        **{
+            str(name): _numbers(values.values.tolist(), decimals=9 if name == "learning_rate" else 4)
+            for name, values in training.items()
+        },
     }
 
 

@@ -93,7 +93,9 @@
       renderer: "svg", config: specs.config, mode: "vega-lite", downloadFileName: name.replace(/[^\w.-]+/g, "_"),
       actions: { export: true, source: false, compiled: false, editor: false },
     };
-    return (await vegaEmbed(chart, { description: name, ...spec }, options)).view;
+    const about = chart.closest("[data-about]")?.dataset.about ?? "";
+    const description = `${about} ${chart.closest("figure").querySelector("figcaption b").textContent}`.trim();
+    return (await vegaEmbed(chart, { description, ...spec }, options)).view;
   }
 
   function panel(name) {
@@ -148,6 +150,7 @@
       const row = document.createElement("div");
       row.className = "panels";
       row.dataset.panels = "baselines";
+      row.dataset.about = `Similarity of every two layers of ${display(run)}:`;
       const heading = document.createElement("p");
       heading.className = "row-title";
       heading.textContent = display(run);

@@ -15,39 +15,51 @@ from otoscope.report.theme import CATEGORIES, CURVE_HEIGHT, CURVE_WIDTH
 __all__ = ["changes"]
 
 
+MOST = "layer that changes most"
+"""Where a finding's details say which layer it is about: its index in depth."""
+
+Change = dict[str, list[tuple[str, float]]]
+"""By layer: each run, and how much the layer changes in it."""
+
+
 def changes(scene: Scene) -> list[Picture]:
     """One chart a recogniser: a bar a layer, the mean over seeds, and a dot for each seed."""
     pictures, empty = [], _spec(scene)
     for recogniser, runs in scene.recognisers():
-        rows = _rows(scene, runs)
-        if not rows:
+        change = _changes(scene, runs)
+        if not change:
             continue
-        means = {row["layer"]: row["mean"] for row in rows}
+        means = {layer: fmean(value for _, value in found) for layer, found in change.items()}
+        finding = scene.answer(recogniser)
         most = max(means, key=means.__getitem__)
+        if finding is not None and MOST in finding.details:
+            most = list(means)[round(finding.details[MOST])]
         said = ", ".join(f"{layer} {plain(value)}" for layer, value in means.items())
         described = f"Change of each layer of {recogniser} from untrained to trained, by {scene.measure}: {said}."
-        seeds = "1 run" if len(runs) == 1 else f"mean of {len(runs)} runs and each of them"
-        spec = with_rows(empty, rows)
+        note = f"{runs[0].rpartition('/')[2]}" if len(runs) == 1 else f"mean of {len(runs)} runs, dots: each"
+        spec = with_rows(empty, _rows(change, most))
         slanted = any(len(layer) > 3 for layer in means)
         for layer in spec["layer"]:
             layer["encoding"]["x"]["axis"]["labelAngle"] = -60 if slanted else 0
-        pictures.append(Picture(f"change-{recogniser}", recogniser, f"{seeds}; most: {most}", described, spec))
+        pictures.append(Picture(f"change-{recogniser}", recogniser, f"{note}; most: {most}", described, spec))
     return pictures
 
 
-def _rows(scene: Scene, runs: list[str]) -> list[dict[str, Any]]:
-    of: dict[str, list[tuple[str, float]]] = {}
+def _changes(scene: Scene, runs: list[str]) -> Change:
+    of: Change = {}
     for run in runs:
         table = scene.payload["to_final"].get(run, {}).get(scene.measure)
         for layer, line in zip(scene.payload["runs"][run]["labels"], table[0] if table else [], strict=False):
             if line[0] is not None:
                 of.setdefault(layer, []).append((run, 1 - line[0] if scene.limit is None else line[0]))
-    most = max(of, key=lambda layer: fmean(v for _, v in of[layer]), default="")
+    return of
+
+
+def _rows(change: Change, most: str) -> list[dict[str, Any]]:
     return [
-        {"layer": layer, "i": i, "run": run, "change": round(v, 4), "mean": mean, "most": layer == most}
-        for i, (layer, found) in enumerate(of.items())
-        for mean in [round(fmean(v for _, v in found), 4)]
-        for run, v in found
+        {"layer": layer, "i": i, "run": run, "change": round(value, 4), "most": layer == most}
+        for i, (layer, found) in enumerate(change.items())
+        for run, value in found
     ]
 
 
@@ -64,5 +76,7 @@ def _spec(scene: Scene) -> Spec:
         detail="most:N",
         tooltip=["layer:N", "mean(change):Q"],
     )
-    dots = base.mark_point(filled=False, size=26, color="#3d434d", opacity=1).encode(y="change:Q", tooltip=told)
+    dots = base.mark_point(filled=True, size=22, color="#1b1d21", stroke="white", strokeWidth=0.8, opacity=1).encode(
+        y="change:Q", tooltip=told
+    )
     return to_spec(alt.LayerChart(layer=[bars, dots], width=CURVE_WIDTH, height=CURVE_HEIGHT))

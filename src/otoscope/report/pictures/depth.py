@@ -13,6 +13,9 @@ from otoscope.report.text import plain
 
 __all__ = ["final_matrices", "with_stretch"]
 
+FIRST, LAST = "first layer", "last layer"
+"""Where a finding's details say which stretch of layers it is about: their indices in depth."""
+
 
 def final_matrices(scene: Scene) -> list[Picture]:
     """One matrix a recogniser, of its first seed; where a finding's details name a stretch of layers, outlined."""
@@ -28,8 +31,8 @@ def final_matrices(scene: Scene) -> list[Picture]:
             f"Every two layers of {run} at its final checkpoint, by {scene.measure}. {_apart(scene, table, run)}"
         )
         finding = scene.answer(recogniser)
-        if finding is not None and {"first", "last"} <= finding.details.keys():
-            first, last = round(finding.details["first"]), round(finding.details["last"])
+        if finding is not None and {FIRST, LAST} <= finding.details.keys():
+            first, last = round(finding.details[FIRST]), round(finding.details[LAST])
             labels = scene.payload["runs"][run]["labels"]
             spec, key = with_stretch(spec, first, last, len(labels)), f"stretch-{recogniser}"
             said = f"outlined: {labels[first]} to {labels[last]}"

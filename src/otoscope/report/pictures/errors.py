@@ -21,7 +21,7 @@ SHAPES = ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross"
 
 def scatters(scene: Scene) -> list[Picture]:
     """Up to three charts: a dot a checkpoint, a dot a run, a dot a block of speech."""
-    asked = {f.id for question in scene.chapter.questions for f in question.told}
+    asked = {f.id for f in scene.chapter.told}
     # By what the dots are, which is how the questions of this chapter end.
     drawn = (
         ("checkpoints", _checkpoints(scene), "a dot a checkpoint before the final one", "mean {what} to final state"),

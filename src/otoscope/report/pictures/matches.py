@@ -14,7 +14,7 @@ __all__ = ["matches"]
 
 def matches(scene: Scene) -> list[Picture]:
     """One matrix for whatever the chapter has an effect of: two seeds of a recogniser, or two recognisers."""
-    told = dict.fromkeys(f.of for question in scene.chapter.questions for f in question.told)
+    told = dict.fromkeys(f.of for f in scene.chapter.told)
     pairs = dict(_first_pairs(scene))
     return [_picture(scene, of, pairs[of]) for of in told if of in pairs]
 

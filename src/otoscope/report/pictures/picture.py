@@ -61,13 +61,12 @@ class Scene:
 
     def recognisers(self) -> list[tuple[str, list[str]]]:
         """Each recogniser that the chapter has an effect of, with its runs."""
-        told = {f.of for question in self.chapter.questions for f in question.told}
+        told = {f.of for f in self.chapter.told}
         return [(r["name"], list(r["runs"])) for r in self.payload["recognisers"] if r["name"] in told]
 
     def answer(self, of: str) -> Finding | None:
         """The chapter's first answer about a recogniser, or a pair of them, that has an effect."""
-        told = (f for question in self.chapter.questions for f in question.told)
-        return next((f for f in told if f.of == of), None)
+        return next((f for f in self.chapter.told if f.of == of), None)
 
 
 Draw = Callable[[Scene], Sequence[Picture]]
