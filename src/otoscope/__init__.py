@@ -10,6 +10,7 @@ from otoscope.asr import ReferenceRecogniser
 from otoscope.capture import Batch, Fed, Layer, Recogniser, Speech, TorchRecogniser, capture, reduce, select
 from otoscope.capture.discovery import discover
 from otoscope.corpora import Corpus, Utterance, check, default_corpus, fetch, load
+from otoscope.corpora.textgrid import with_alignments
 from otoscope.errors import (
     CaptureError,
     CorpusError,
@@ -55,16 +56,22 @@ from otoscope.measures import (
 )
 from otoscope.report import write_report
 from otoscope.study import (
+    Findings,
     Results,
     StudyConfig,
+    find_all,
+    load_findings,
     match_layers,
     measure,
     measure_series,
     plan_study,
     run_study,
+    runs,
     train_recognisers,
     transcribe,
+    validate,
 )
+from otoscope.study.content import content
 
 __all__ = [
     "RBF",
@@ -73,6 +80,7 @@ __all__ = [
     "Corpus",
     "CorpusError",
     "Fed",
+    "Findings",
     "Folds",
     "Laplace",
     "Layer",
@@ -99,14 +107,17 @@ __all__ = [
     "cca",
     "check",
     "cka",
+    "content",
     "default_corpus",
     "describe",
     "discover",
     "distance_correlation",
     "fetch",
+    "find_all",
     "held_out_cca",
     "kernel_cka",
     "load",
+    "load_findings",
     "load_recogniser",
     "match_layers",
     "measure",
@@ -127,6 +138,7 @@ __all__ = [
     "ridge_cca",
     "rsa",
     "run_study",
+    "runs",
     "select",
     "series",
     "shape_distance",
@@ -134,5 +146,7 @@ __all__ = [
     "svcca",
     "train_recognisers",
     "transcribe",
+    "validate",
+    "with_alignments",
     "write_report",
 ]

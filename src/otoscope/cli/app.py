@@ -7,7 +7,7 @@ from typing import Any
 
 from cyclopts import App
 
-from otoscope.cli import corpus, design, measure, series, study, train
+from otoscope.cli import content, corpus, design, measure, runs, series, study, train, validate
 from otoscope.cli.entry import main
 from otoscope.cli.options import Json
 from otoscope.study import host, versions
@@ -22,9 +22,12 @@ app = App(
 app.command(design.app)
 app.command(train.train)
 app.command(study.report)
+app.command(runs.runs)
+app.command(validate.validate)
 app.command(measure.measure)
 app.command(measure.layers)
 app.command(measure.transcribe)
+app.command(content.content)
 app.command(series.series)
 app.command(corpus.app)
 

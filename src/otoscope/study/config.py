@@ -92,7 +92,9 @@ class StudyConfig(Strict):
         description="Further probe sets, by name, on which findings are looked at again: at most 20 letters, digits, "
         "'.', '_' and '-', no '.' first.",
     )
-    decoding: DecodingConfig = Field(default=DecodingConfig(), description="Further ways to decode test, which is always decoded greedily.")
+    decoding: DecodingConfig = Field(
+        default=DecodingConfig(), description="Further ways to decode test, which is always decoded greedily."
+    )
 
     @field_validator("corpus")
     @classmethod

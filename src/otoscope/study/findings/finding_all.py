@@ -7,11 +7,16 @@ from dataclasses import replace
 
 from otoscope.errors import StudyError
 from otoscope.study.findings.architectures import ACROSS_ARCHITECTURES
+from otoscope.study.findings.block_structure import BLOCK_STRUCTURE
 from otoscope.study.findings.convergence import BOTTOM_UP
 from otoscope.study.findings.depth_hierarchy import CLOSE_LAYERS, DEPTH_HIERARCHY, ROBINSON
-from otoscope.study.findings.error_rate import ERRORS_AND_DISTANCE_TO_FINAL
+from otoscope.study.findings.error_rate import ERRORS_AND_DISTANCE_TO_FINAL, ERRORS_AND_NEIGHBOURS
+from otoscope.study.findings.error_rate_by_speech import ERRORS_AND_AGREEMENT
 from otoscope.study.findings.finding import Finding
 from otoscope.study.findings.groups import LACKING, Group, Reading, groups_of
+from otoscope.study.findings.irregularity import IRREGULARITY, IRREGULARITY_AGAINST_OTHERS
+from otoscope.study.findings.most_changed import MOST_CHANGED
+from otoscope.study.findings.pace import PACE_AND_LOSS, PACE_AND_RATE
 from otoscope.study.findings.question import Question, verdict_of
 from otoscope.study.findings.robustness import robust
 from otoscope.study.findings.seeds import LAYER_MATCHING, SAME_DEPTH
@@ -25,10 +30,18 @@ QUESTIONS: tuple[Question, ...] = (
     ROBINSON,
     CLOSE_LAYERS,
     BOTTOM_UP,
+    IRREGULARITY,
+    IRREGULARITY_AGAINST_OTHERS,
+    BLOCK_STRUCTURE,
+    MOST_CHANGED,
+    PACE_AND_LOSS,
+    PACE_AND_RATE,
     SAME_DEPTH,
     LAYER_MATCHING,
     ACROSS_ARCHITECTURES,
     ERRORS_AND_DISTANCE_TO_FINAL,
+    ERRORS_AND_NEIGHBOURS,
+    ERRORS_AND_AGREEMENT,
 )
 """All that is asked; F10 asks about these."""
 

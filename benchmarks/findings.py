@@ -1,0 +1,158 @@
+"""The AN4 study with all its findings: tables and the report under docs/results/an4/.
+
+    .venv/bin/python -m benchmarks.findings [--out studies/recipe-an4] [--workers N]
+
+Runs `otoscope study` as recipes/an4.toml says, on the runs that benchmarks/recipes.py has trained in the folder, or trains
+them first (12 runs of half an hour). The corpus is `$OTOSCOPE_CORPORA/an4`, else ../shared/corpora/an4. What is done is
+read, not done again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import shutil
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.about import made_by
+from benchmarks.recipes import progress, recipe
+
+from otoscope import Results, run_study, write_report
+from otoscope.files import write_bytes
+from otoscope.study.findings import Effect, Finding, Findings
+from otoscope.study.findings.writing import load
+
+ROOT = Path(__file__).resolve().parents[1]
+OUT = ROOT / "docs" / "results" / "an4"
+
+PAPER = (
+    ("CNN: similarity falls with distance in depth", (("F1", "cnn"), ("F1-robinson", "cnn"))),
+    ("CNN: … mostly where layers are closely correlated", (("F1-close", "cnn"),)),
+    ("LSTM: no such hierarchy", (("F1", "lstm"), ("F1-robinson", "lstm"))),
+    ("LSTM: converges bottom-up", (("F2", "lstm"),)),
+    ("Transformer: irregular in depth", (("F3", "transformer"), ("F3-others", "transformer"))),
+)
+"""What Ollerenshaw, Jalal & Hain (2021) say, and the findings that ask it."""
+
+
+def cell(finding: Finding | None) -> str:
+    """Verdict, effect and interval of one finding."""
+    if finding is None:
+        return "–"
+    return f"{finding.verdict}: {interval(finding.effect)}" if finding.effect else finding.verdict
+
+
+def interval(effect: Effect | None) -> str:
+    return "–" if effect is None else f"{effect.value:.2f} [{effect.low:.2f}, {effect.high:.2f}]"
+
+
+def paper(findings: Findings, measures: Sequence[str]) -> list[str]:
+    """The paper's claims by every measure."""
+    by = {(f.id, f.of, f.measure): f for f in findings}
+    lines = [
+        "| the paper's claim | finding | counts above | " + " | ".join(measures) + " |",
+        "|---|---|---" + "|---" * len(measures) + "|",
+    ]
+    for claim, asked in PAPER:
+        for id, of in asked:
+            cells = [by.get((id, of, measure)) for measure in measures]
+            least = next((f.least for f in cells if f is not None), float("nan"))
+            lines.append(f"| {claim} | {id}, {of} | {least:g} | {' | '.join(map(cell, cells))} |")
+    return lines
+
+
+def every(findings: Iterable[Finding]) -> list[str]:
+    """All findings by the first measure."""
+    lines = [
+        "| finding | put to | verdict | effect | beyond untrained | beyond shuffled | p, corrected | why, or what counts |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for f in findings:
+        beyond = [interval(f.beyond.get(name)) for name in ("untrained", "shuffled")]
+        p = "–" if f.corrected is None else f"{f.corrected:.2g}"
+        why = f"above {f.least:g}" if f.effect else f.reason
+        lines.append(f"| {f.id} | {f.of} | {f.verdict} | {interval(f.effect)} | {' | '.join(beyond)} | {p} | {why} |")
+    return lines
+
+
+def runs(results: Results) -> list[str]:
+    lines = ["| run | checkpoints | dev WER | training, minutes |", "|---|---|---|---|"]
+    for run in results.runs:
+        wer = float(results.wer(run)["dev_wer"].isel(step=-1))
+        minutes = float(results.training(run)["seconds"].isel(step=-1)) / 60
+        lines.append(f"| {run} | {len(results.steps(run))} | {wer:.1%} | {minutes:.1f} |")
+    return lines
+
+
+def cost(about: dict[str, Any], results: Results, memory: int) -> list[str]:
+    training = sum(float(results.training(run)["seconds"].isel(step=-1)) for run in results.runs)
+    took = about["seconds"]
+    return [
+        f"- Training: {training / 3600:.1f} hours of runs, one thread each.",
+        f"- Comparing layers: {took.get('comparing', float('nan')) / 60:.0f} minutes; "
+        f"findings: {took.get('findings', float('nan')) / 60:.1f} minutes.",
+        f"- {results.dataset.sizes['pair']:,} pairs of layers by {len(results.measures)} measures, with "
+        f"{results.blocks} blocks of speech left out in turn.",
+        f"- Memory: at most {memory / 1e9:.1f} GB in a process.",
+    ]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=ROOT / "studies" / "recipe-an4")
+    parser.add_argument("--seeds", type=int, nargs="+")
+    parser.add_argument("--recognisers", nargs="+")
+    parser.add_argument("--workers", type=int)
+    asked = parser.parse_args()
+    began = time.monotonic()
+    config = recipe("an4", asked.seeds, asked.recognisers)
+    run_study(config, asked.out, workers=asked.workers, command=sys.argv, progress=progress)
+    page = write_report(asked.out)
+    seconds = time.monotonic() - began
+    results, findings = Results.load(asked.out / "results.nc"), load(asked.out / "findings.json")
+    about = json.loads((asked.out / "manifest.json").read_text(encoding="utf-8"))
+    memory = 1024 * max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    first = results.measures[0]
+    command = " ".join(["python -m benchmarks.findings", *sys.argv[1:]])
+    lines = [
+        "# AN4: what happens inside four architectures",
+        "",
+        f"The study of recipes/an4.toml: {', '.join(config.recognisers)}, seeds {', '.join(map(str, config.seeds))}. "
+        f"Verdicts are by `{first}` unless said otherwise; [findings](../../findings.md) says what they mean, "
+        "[report.html](report.html) shows them.",
+        "",
+        "## The paper's claims",
+        "",
+        "Effects with 95 % intervals over seeds and speech. `cka` is unbiased on speech; `cka-biased` is what is mostly",
+        "published; `paper-*` are the flattened measures of the paper's released code.",
+        "",
+        *paper(findings, results.measures),
+        "",
+        "## All findings",
+        "",
+        *every(f for f in findings if f.measure == first),
+        "",
+        "## Runs",
+        "",
+        *runs(results),
+        "",
+        "## Cost",
+        "",
+        *cost(about, results, memory),
+        "",
+        *made_by(command, seconds=seconds, threads=f"{asked.workers or 'all cores as'} workers of one thread"),
+    ]
+    OUT.mkdir(parents=True, exist_ok=True)
+    write_bytes(OUT / "README.md", ("\n".join(lines) + "\n").encode())
+    shutil.copyfile(page, OUT / "report.html")
+    print(OUT / "README.md")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
