@@ -2,9 +2,9 @@
 
     .venv/bin/python -m benchmarks.findings [--out studies/recipe-an4] [--workers N]
 
-Runs `otoscope study` as recipes/an4.toml says, on the runs that benchmarks/recipes.py has trained in the folder, or trains
-them first (12 runs of half an hour). The corpus is `$OTOSCOPE_CORPORA/an4`, else ../shared/corpora/an4. What is done is
-read, not done again.
+Runs `otoscope study` as recipes/an4.toml says, on the runs that benchmarks/recipes.py has trained in the folder, or
+trains them first (12 runs of half an hour). The corpus is `$OTOSCOPE_CORPORA/an4`, else ../shared/corpora/an4. What is
+done is read, not done again.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def paper(findings: Findings, measures: Sequence[str]) -> list[str]:
 def every(findings: Iterable[Finding]) -> list[str]:
     """All findings by the first measure."""
     lines = [
-        "| finding | put to | verdict | effect | beyond untrained | beyond shuffled | p, corrected | why, or what counts |",
+        "| finding | put to | verdict | effect | beyond untrained | beyond shuffled | p, corrected | what counts, or why |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for f in findings:
@@ -128,8 +128,8 @@ def main() -> int:
         "",
         "## The paper's claims",
         "",
-        "Effects with 95 % intervals over seeds and speech. `cka` is unbiased on speech; `cka-biased` is what is mostly",
-        "published; `paper-*` are the flattened measures of the paper's released code.",
+        "Effects with 95 % intervals over seeds and speech. `cka` is unbiased on speech; `cka-biased` is what is",
+        "mostly published; `paper-*` are the flattened measures of the paper's released code.",
         "",
         *paper(findings, results.measures),
         "",

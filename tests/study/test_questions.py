@@ -48,11 +48,11 @@ def test_a_large_study_stays_cheap():
         ("F2", {"to_final": STEPS}),
         ("F3", {"within": 2, "shuffled": 1}),
         ("F4", {"within": 2, "shuffled": 1}),
-        ("F5", {"to_final": STEPS}),
+        ("F5", {"to_final": STEPS, "shuffled": 1}),
         ("F6", {"to_previous": STEPS - 1}),
         ("F7", {"across": 2}),
         ("F8", {"across": 4}),
-        ("F9", {"to_final": STEPS, "across": 1}),
+        ("F9", {"to_final": STEPS, "within": 1, "across": 1}),
         ("F10", {}),
     ],
 )
@@ -98,5 +98,5 @@ def test_further_probe_sets_see_what_findings_read_and_no_baselines():
     assert len(set(names)) == len(names)
 
 
-def test_every_finding_of_the_issue_is_known():
+def test_every_finding_is_known():
     assert list(FINDINGS) == [f"F{i}" for i in range(1, 11)]

@@ -35,11 +35,11 @@ FINDINGS: Mapping[str, tuple[Ask, ...]] = {
     "F2": _TO_FINAL,  # bottom-up convergence
     "F3": _HIERARCHY,  # irregularity in depth
     "F4": _HIERARCHY,  # block structure
-    "F5": _TO_FINAL,  # change from the untrained state
+    "F5": (*_TO_FINAL, Ask("shuffled", "final")),  # change from the untrained state
     "F6": (Ask("to_previous", "every"),),  # pace
     "F7": (Ask("across", "first", "seeds"), Ask("across", "final", "seeds")),  # agreement across seeds
     "F8": (Ask("across", "first", "recognisers"), Ask("across", "final", "recognisers")),  # across architectures
-    "F9": (*_TO_FINAL, Ask("across", "final", "seeds")),  # relation to word error rate
+    "F9": (*_TO_FINAL, Ask("within", "final"), Ask("across", "final", "seeds")),  # relation to word error rate
     "F10": (),  # robustness: what the others ask for, by every measure and on every probe set
 }
 """What each finding reads, by its id."""

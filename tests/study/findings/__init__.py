@@ -1,5 +1,7 @@
 """Constructed studies with and without the pattern of each question."""
 
-from tests.study.findings.patterns import PATTERNS
+from tests.study.findings import patterns, patterns_depth_and_pace, patterns_seeds_and_errors
 
 __all__ = ["PATTERNS"]
+
+PATTERNS = patterns.PATTERNS | patterns_depth_and_pace.PATTERNS | patterns_seeds_and_errors.PATTERNS

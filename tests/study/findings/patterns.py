@@ -15,7 +15,7 @@ MORE_SEEDS = 8
 """An order of seven layers drawn at random goes with depth by ±0.3: that it does not takes several runs to say."""
 
 
-def _chain(draw: Draw, keep: float = 0.6) -> list[Floats]:
+def chain(draw: Draw, keep: float = 0.6) -> list[Floats]:
     """Each layer keeps a share of the one before: similarity falls with distance."""
     layers = [draw.mixed((0.8, draw.speech))]
     while len(layers) < LAYERS:
@@ -23,24 +23,24 @@ def _chain(draw: Draw, keep: float = 0.6) -> list[Floats]:
     return layers
 
 
-def _alike(draw: Draw) -> list[Floats]:
+def alike(draw: Draw) -> list[Floats]:
     """Each layer has the same share of the speech: none is nearer to another."""
     return [draw.mixed((0.5, draw.speech)) for _ in range(LAYERS)]
 
 
 def hierarchy(seed: int) -> Results:
     """Trained layers are a chain, untrained ones alike."""
-    return _at_the_ends(seed, _chain)
+    return _at_the_ends(seed, chain)
 
 
 def no_hierarchy(seed: int) -> Results:
     """Layers are alike before training and after."""
-    return _at_the_ends(seed, _alike)
+    return _at_the_ends(seed, alike)
 
 
 def _at_the_ends(seed: int, trained: Callable[[Draw], list[Floats]]) -> Results:
     draw = Draw(seed)
-    runs = {f"cnn/seed{s}": {0: _alike(draw), 100: trained(draw)} for s in range(SEEDS)}
+    runs = {f"cnn/seed{s}": {0: alike(draw), 100: trained(draw)} for s in range(SEEDS)}
     return study(runs, ("within", "shuffled"))
 
 

@@ -8,7 +8,7 @@ import pytest
 from otoscope.study.findings.architectures import ACROSS_ARCHITECTURES, depth_with_depth
 from otoscope.study.findings.evidence import Entry, Seen, Values
 from otoscope.study.findings.finding_all import find_all
-from tests.study.findings.patterns_B import OUT_OF_ORDER, PATTERNS
+from tests.study.findings.patterns_seeds_and_errors import OUT_OF_ORDER, PATTERNS
 
 DRAWS = 4
 RUNS = ("cnn/seed0", "lstm/seed0")

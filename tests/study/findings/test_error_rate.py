@@ -16,7 +16,7 @@ from otoscope.study.findings.error_rate import (
 )
 from otoscope.study.findings.evidence import Entry, Seen, Values
 from otoscope.study.findings.finding_all import find_all
-from tests.study.findings.patterns_B import PATTERNS, RUNS_EACH
+from tests.study.findings.patterns_seeds_and_errors import PATTERNS, RUNS_EACH
 
 DRAWS = 4
 

@@ -12,7 +12,7 @@ from otoscope.study.findings.evidence import Entry, Values
 from otoscope.study.findings.finding_all import find_all
 from otoscope.study.results import CheckpointRow, Comparison, LayerRow, Results, UtteranceRow
 from tests.study.findings.constructed import recognised
-from tests.study.findings.patterns_B import PATTERNS
+from tests.study.findings.patterns_seeds_and_errors import PATTERNS
 
 DRAWS = 4
 RUNS = ("cnn/seed0", "cnn/seed1")

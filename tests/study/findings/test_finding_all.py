@@ -14,7 +14,7 @@ from otoscope.study.findings.finding import Effect, Finding
 from otoscope.study.findings.finding_all import corrected
 from otoscope.study.findings.question import Question, verdict_of
 from tests.study.findings.constructed import Draw, study
-from tests.study.findings.patterns import hierarchy
+from tests.study.findings.patterns import chain, hierarchy
 
 
 def an_effect(value, error, least=0.5):
@@ -143,3 +143,14 @@ def test_a_refusal_names_the_run_and_the_reason():
 def _two():
     draw = Draw(3)
     return [draw.mixed((0.5, draw.speech)) for _ in range(2)]
+
+
+def test_measures_of_distance_are_turned_round():
+    """Layers far apart in depth are far apart by Procrustes distance: the same finding as by similarity."""
+    draw = Draw(0)
+    runs = {f"cnn/seed{s}": {0: chain(draw), 100: chain(draw)} for s in range(3)}
+    results = study(runs, ("within", "shuffled"), measures=("cka", "procrustes"))
+    by_cka, by_procrustes = find_all(results, questions=[QUESTIONS[0]])
+    assert (by_cka.measure, by_procrustes.measure) == ("cka", "procrustes")
+    assert by_procrustes.effect.value == pytest.approx(by_cka.effect.value, abs=0.1)
+    assert by_procrustes.verdict == "holds"

@@ -8,7 +8,7 @@ import pytest
 from otoscope.study.findings.evidence import Entry, Seen, Values
 from otoscope.study.findings.finding_all import find_all
 from otoscope.study.findings.seeds import LAYER_MATCHING, SAME_DEPTH, matching, matching_accuracy, same_depth
-from tests.study.findings.patterns_B import PATTERNS, same_layers
+from tests.study.findings.patterns_seeds_and_errors import PATTERNS, same_layers
 
 DRAWS = 4
 RUNS = ("cnn/seed0", "cnn/seed1")

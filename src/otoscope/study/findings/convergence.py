@@ -32,7 +32,7 @@ def settled(to_final: Floats, steps: Floats, share: float = SHARE) -> Floats:
     s(0)), 0 untrained and 1 at the end, and a layer has settled where it last comes to the share from below: coming
     near and leaving again is not settling. NaN for a layer whose way is below 0.05.
 
-    >>> settled(np.array([[0.2, 0.6, 1.0], [0.2, 1.0, 1.0]]), np.array([0.0, 10.0, 20.0]), share=0.5).tolist()
+    >>> settled(np.array([[0.0, 0.5, 1.0], [0.0, 1.0, 1.0]]), np.array([0.0, 10.0, 20.0]), share=0.5).tolist()
     [10.0, 5.0]
     """
     way = to_final[:, -1] - to_final[:, 0]

@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from otoscope.measures import registry
 from otoscope.study.findings.error_rate_by_speech import agreement_of_blocks, blocks_that_count, errors_of_blocks
 from otoscope.study.findings.evidence import Reader, Runs, Seen
 from otoscope.study.results import Results
@@ -54,7 +55,20 @@ def _steps(results: Results, runs: Runs, measure: str) -> npt.ArrayLike:
     return results.steps(runs[0])
 
 
-READERS: Mapping[str, Reader] = {
+def _similarity(read: Reader) -> Reader:
+    """Larger is more alike, by every measure: 1 − value of those that are distances."""
+
+    def reader(results: Results, runs: Runs, measure: str) -> npt.ArrayLike:
+        values = np.asarray(read(results, runs, measure), dtype=np.float64)
+        turned: Floats = 1 - values if measure in DISTANCES else values
+        return turned
+
+    return reader
+
+
+DISTANCES = frozenset(name for name in registry.names() if registry.get(name).distance)
+
+_SIMILARITIES: Mapping[str, Reader] = {
     "within": _within(-1),
     "within_first": _within(0),
     "shuffled": _shuffled,
@@ -62,21 +76,22 @@ READERS: Mapping[str, Reader] = {
     "to_previous": _curve("to_previous"),
     "across": _across("final"),
     "across_first": _across("first"),
-    "steps": _steps,
-    "train_loss": _training("train_loss"),
-    "dev_loss": _training("dev_loss"),
-    "learning_rate": lambda results, runs, measure: results.training(runs[0]).get(
-        "learning_rate",
-        np.full(len(results.steps(runs[0])), np.nan),  # files of before it was kept have none
-    ),
     "successive": lambda results, runs, measure: results.curve("to_previous", runs[0], measure)[:, 1:],
     "kept": lambda results, runs, measure: results.curve("to_final", runs[0], measure)[:, 0],
     "kept_shuffled": lambda results, runs, measure: np.diagonal(_shuffled(results, runs, measure)),
-    "dev_wer": _wer,
     "block_agreement": agreement_of_blocks,
+}
+
+READERS: Mapping[str, Reader] = {
+    **{name: _similarity(read) for name, read in _SIMILARITIES.items()},
+    "steps": _steps,
+    "dev_loss": _training("dev_loss"),
+    "learning_rate": _training("learning_rate"),
+    "dev_wer": _wer,
     "block_wer": errors_of_blocks,
     "block_weights": blocks_that_count,
 }
+"""What arrays are called, and how they are read."""
 
 WITHIN: Mapping[str, str] = {"within": "within"}
 TO_FINAL: Mapping[str, str] = {"to_final": "to_final", "steps": "steps"}

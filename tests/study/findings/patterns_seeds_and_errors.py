@@ -1,4 +1,4 @@
-"""Constructed studies with and without the patterns of F7, F8 and F9."""  # noqa: N999
+"""Constructed studies with and without the patterns of F7, F8 and F9."""
 
 from __future__ import annotations
 
