@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from otoscope.report import write_report
+from otoscope.report.claims import CHIPS, span
+from otoscope.study.findings.writing import load
 from otoscope.study.results import Results
 from tests.report.studies import HALF_WIDTH, STEPS, make_study
 
@@ -148,11 +150,62 @@ def test_a_distance_has_charts_of_its_own_and_intervals_are_told(with_intervals,
     assert fills(page, "within") == similar
 
 
+def test_findings_and_content_are_drawn(with_findings, visit):
+    page = visit(with_findings / "report.html")
+    places = page.locator("[data-figure]").count()
+    assert places > 40
+    assert page.locator("[data-figure] svg.marks").count() == places
+    empty = """[...document.querySelectorAll('[data-figure]')].filter(place => (
+        ![...place.querySelectorAll('.role-mark path, .role-mark line, .role-mark text')].some(
+            mark => mark.getAttribute('d') || mark.tagName === 'line' || mark.textContent)
+    )).map(place => place.dataset.figure)"""
+    assert page.evaluate(empty) == []
+    dots = page.locator("[data-figure='forest-F1'] .mark-symbol.role-mark path")
+    assert dots.count() == 3 + 2 * 3  # an effect, its untrained and its shuffled baseline, each of three recognisers
+    dots.nth(6).hover()
+    tooltip = page.locator("#vg-tooltip-element")
+    tooltip.wait_for(state="visible")
+    first = next(f for f in load(with_findings / "findings.json") if f.id == "F1")
+    assert span(first.effect) in tooltip.inner_text()
+
+
+def test_every_figure_has_an_accessible_text_of_its_own(with_findings, visit):
+    page = visit(with_findings / "report.html")
+    labels = page.evaluate(
+        "[...document.querySelectorAll('[role=graphics-document]')].map(e => e.getAttribute('aria-label'))"
+    )
+    assert len(labels) == page.locator(".chart svg.marks").count()
+    assert min(map(len, labels)) > 15
+    # F1 and F3 show the same matrices; nothing else is there twice.
+    assert {label for label in labels if labels.count(label) > 1} <= {
+        x for x in labels if x.startswith("Every two layers")
+    }
+    assert page.locator(".chip").count() > 30
+    assert {chip.split(maxsplit=1)[1] for chip in page.locator(".chip").all_inner_texts() if chip} <= set(CHIPS)
+
+
+def test_on_paper_nothing_is_folded_or_cut(with_findings, visit):
+    page = visit(with_findings / "report.html")
+    folded = "document.querySelectorAll('details:not([open]):not(.vega-embed *)').length"
+    before = page.evaluate(folded)
+    page.emulate_media(media="print")
+    page.set_viewport_size({"width": 703, "height": 1000})  # A4 with margins of 12 mm
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert before > 10
+    assert page.evaluate(folded) == 0
+    cut = """[...document.querySelectorAll('table, svg.marks, p, figure')].filter(part => (
+        part.getBoundingClientRect().right > innerWidth + 1)).map(part => part.outerHTML.slice(0, 80))"""
+    assert page.evaluate(cut) == []
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert page.evaluate(folded) == before
+
+
 @pytest.mark.parametrize("width", [390, 1280])
-def test_nothing_sticks_out_sideways(three, visit, width):
-    page = visit(three / "report.html")
-    page.set_viewport_size({"width": width, "height": 800})
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
+def test_nothing_sticks_out_sideways(three, with_findings, visit, width):
+    for folder in (three, with_findings):
+        page = visit(folder / "report.html")
+        page.set_viewport_size({"width": width, "height": 800})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
 def test_odd_names_are_shown_as_they_are(tmp_path, visit):
