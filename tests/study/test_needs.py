@@ -83,7 +83,17 @@ def test_intervals_are_those_of_the_arrays_for_both_sources_and_both_orders():
     for (name, x, y), ends in found.items():
         at = {"layer_x": x, "layer_y": y}
         expected = [float(direct[f"{name}_{end}"].sel(at)) for end in ("low", "high")]
-        np.testing.assert_allclose(ends, expected, rtol=1e-9)
+        np.testing.assert_allclose(ends[:2], expected, rtol=1e-9)
+        assert len(ends.left_out) == 10
+    for name in ("cka-debiased", "pwcca"):  # each speaker is a block: what is left without each of them
+        kept = [[i for i, s in enumerate(speakers) if s != out] for out in dict.fromkeys(speakers)]
+        rows = [torch.cat([torch.arange(60 * i, 60 * i + 60) for i in utterances]) for utterances in kept]
+        values = [
+            similarity({v: x[own] for v, x in views.items()}, measure=[name], utterances=[60] * 18)[name]
+            for own in rows
+        ]
+        direct_values = sorted(float(v.sel(layer_x="x:a", layer_y="x:b")) for v in values)
+        np.testing.assert_allclose(sorted(found[name, "x:a", "x:b"].left_out), direct_values, rtol=1e-9)
     assert found["pwcca", "x:a", "x:b"] != found["pwcca", "x:b", "x:a"]
     assert intervals_of(Gathered(1200, 20, gathered.moments.total, None), [registry.get("cka")], pairs) == {}
 

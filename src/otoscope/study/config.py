@@ -37,7 +37,7 @@ MAX_PROBE_NAME = 20
 
 DEFAULT_MEASURES = ("cka", "cka-debiased", "cka-biased", "cca", "svcca", "pwcca")
 
-Labels = Literal["phones", "words", "speaker", "position", "duration", "log-mel"]
+Labels = Literal["phones", "words", "speaker", "position", "relative-position", "duration", "word-duration", "log-mel"]
 
 
 class StudyConfig(Strict):
@@ -83,7 +83,9 @@ class StudyConfig(Strict):
         default=SAMPLES, ge=MIN_SAMPLES, description="The most frames that are kept for measures that need frames."
     )
     content: tuple[Labels, ...] = Field(
-        default=(), description="What layers are searched for: phones, words, speaker, position, duration, log-mel."
+        default=(),
+        description="What layers are searched for: phones, words, speaker, position, relative-position, duration, "
+        "word-duration, log-mel.",
     )
     watch: bool = Field(default=False, description="Whether layers are compared while they train, too.")
     probe: ProbeConfig = Field(default=ProbeConfig(), description="The speech that layers are compared on.")

@@ -137,5 +137,9 @@ def _default(field: FieldInfo) -> str:
 
 
 def _comment(text: str) -> list[str]:
-    rows = [row for line in text.splitlines() for row in textwrap.wrap(line, WIDTH, subsequent_indent=" " * 2)]
+    rows = [
+        row
+        for line in text.splitlines()
+        for row in textwrap.wrap(line, WIDTH, subsequent_indent="  ", break_on_hyphens=False)
+    ]
     return [f"# {row}" for row in rows]
