@@ -175,7 +175,9 @@ def test_the_block_is_outlined_where_the_finding_says(section):
     side = picture.spec["width"] / 5
     assert (box["x"]["value"], box["x2"]["value"]) == (side, 4 * side)  # layers 1 to 3 of five
     assert (box["y"]["value"], box["y2"]["value"]) == (side, 4 * side)
-    assert "outlined: 1 to 3" in picture.note
+    for one, f in zip(shown["F4"].pictures, shown["F4"].chapter.told, strict=True):
+        assert ("; outlined: 1 to 3" in one.note) == (f.verdict == "holds")
+        assert ("strokeDash" in one.spec["layer"][-1]["mark"]) == (f.verdict != "holds")
     assert len(shown["F1"].pictures[0].spec["layer"]) == len(picture.spec["layer"]) - 2
 
 

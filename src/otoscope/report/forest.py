@@ -35,7 +35,7 @@ def forest_spec(asked: Asked) -> Spec:
     place = alt.YOffset("place:N", sort=names, scale=alt.Scale(domain=names, paddingOuter=0.35))
     y = alt.Y("of:N", title=None, sort=order, axis=alt.Axis(labelLimit=130, ticks=False, domain=False, grid=False))
     scale = alt.Scale(domain=[low, high], nice=False, zero=False)
-    axis = alt.Axis(tickCount=6, format=".2~f")
+    axis = alt.Axis(tickCount=5, format=".2~f")
     bare = alt.Chart(alt.NamedData("rows"))
     base = bare.encode(y=y, yOffset=place)
     told = [alt.Tooltip("of:N", title="in"), alt.Tooltip("what:N"), alt.Tooltip("told:N", title="effect")]

@@ -34,14 +34,16 @@ def final_matrices(scene: Scene) -> list[Picture]:
         if finding is not None and {FIRST, LAST} <= finding.details.keys():
             first, last = round(finding.details[FIRST]), round(finding.details[LAST])
             labels = scene.payload["runs"][run]["labels"]
-            spec, key = with_stretch(spec, first, last, len(labels)), f"stretch-{recogniser}"
-            said = f"outlined: {labels[first]} to {labels[last]}"
+            holds = finding.verdict == "holds"
+            spec = with_stretch(spec, first, last, len(labels), dashed=not holds)
+            key = f"stretch-{recogniser}"
+            said = f"{'outlined' if holds else f'dashed ({finding.verdict})'}: {labels[first]} to {labels[last]}"
             note, described = f"{note}; {said}", f"{described} {said}."
         pictures.append(Picture(key, recogniser, note, described, spec))
     return pictures
 
 
-def with_stretch(spec: Spec, first: int, last: int, layers: int) -> Spec:
+def with_stretch(spec: Spec, first: int, last: int, layers: int, *, dashed: bool = False) -> Spec:
     """A filled matrix with an outline round the cells of layers `first` to `last`."""
     side = spec["width"] / layers
     box = {
@@ -53,7 +55,8 @@ def with_stretch(spec: Spec, first: int, last: int, layers: int) -> Spec:
     lines = [
         {
             "data": {"values": [{}]},
-            "mark": {"type": "rect", "fillOpacity": 0, "stroke": colour, "strokeWidth": width, "tooltip": None},
+            "mark": {"type": "rect", "fillOpacity": 0, "stroke": colour, "strokeWidth": width, "tooltip": None}
+            | ({"strokeDash": [6, 5]} if dashed else {}),
             "encoding": box,
         }
         for colour, width in (("#000000", 4.5), ("#ffffff", 2))

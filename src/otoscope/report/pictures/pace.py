@@ -63,7 +63,11 @@ def _spec(scene: Scene, rates: bool) -> Spec:
             .properties(height=HEIGHTS[title])
             .encode(
                 x=alt.X("step:Q", title="training step" if last else None, **steps),
-                y=alt.Y("value:Q", title=title, axis=alt.Axis(tickCount=3, format="~g")),
+                y=alt.Y(
+                    "value:Q",
+                    title=title,
+                    axis=alt.Axis(tickCount=3, format=".3~g" if title == "learning rate" else "~r"),
+                ),
                 detail="run:N",
                 tooltip=[alt.Tooltip("run:N"), alt.Tooltip("step:Q"), alt.Tooltip("value:Q", format=".3~g")],
             )
