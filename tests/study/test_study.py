@@ -167,6 +167,11 @@ def test_intervals_and_measures_on_frames_are_added_without_training_again(finis
         assert found.shuffled(run, 0, name).notnull().all()
         assert found.shuffled(run, 0, name)["low"].isnull().all()
     assert again.attrs["clusters"] == "speakers"
+    blocks = found.utterances(run)["block"]
+    assert set(blocks.values.tolist()) == set(range(found.blocks))
+    speaker = {u.id: u.speaker for u in load(an4_subset)}
+    of = {speaker[u]: int(blocks.sel(utterance=u)) for u in blocks["utterance"].values.tolist()}
+    assert all(of[speaker[u]] == int(blocks.sel(utterance=u)) for u in blocks["utterance"].values.tolist())
     assert float(found.within(run, final, "procrustes").values.diagonal().max()) < 1e-3
     assert write_report(folder).exists()
 
