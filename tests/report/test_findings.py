@@ -260,6 +260,8 @@ def test_a_distance_makes_pictures_of_distance(tmp_path):
     bars = next(s for s in found.chapters if s.chapter.number == "F5").pictures[0].spec["data"]["values"]
     moved = results.curve("to_final", "cnn/seed0", "procrustes").values[:, 0]
     np.testing.assert_allclose([r["change"] for r in bars if r["run"] == "cnn/seed0"], moved, atol=1e-4)
+    curves = next(s for s in found.chapters if s.chapter.number == "F2").pictures[0].spec["data"]["values"]
+    assert sum("settled" in r for r in curves) == 5  # on the way down to 0
     assert "distance" in json.dumps(found.drawn[0].spec | {"all": [p.spec for p in found.drawn]})
 
 

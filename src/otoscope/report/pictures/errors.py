@@ -26,7 +26,7 @@ def scatters(scene: Scene) -> list[Picture]:
     drawn = (
         ("checkpoints", _checkpoints(scene), "a dot a checkpoint before the final one", "mean {what} to final state"),
         ("runs", _runs(scene), "a dot a run, in its final state", "mean {what} of neighbouring layers"),
-        ("speech", _blocks(scene), "a dot a block of speech, first two seeds", "agreement of two seeds"),
+        ("speech", _blocks(scene), "a dot a block of speech, first two seeds", "{what} of two seeds, layer by layer"),
     )
     what = "similarity" if scene.limit is None else "distance"
     pictures = []

@@ -42,7 +42,8 @@ def _when(scene: Scene, run: str) -> dict[str, dict[str, float]]:
     if not np.isfinite(values).all() or len(steps) < 2:
         return {}
     at = values[:, 0] + SHARE * (values[:, -1] - values[:, 0])
-    found = zip(scene.payload["runs"][run]["labels"], settled(values, steps), at, strict=True)
+    alike = values if scene.limit is None else 1 - values  # as findings read a distance
+    found = zip(scene.payload["runs"][run]["labels"], settled(alike, steps), at, strict=True)
     return {
         layer: {"settled": round(float(step), 1), "settled_at": round(float(value), 4)}
         for layer, step, value in found
