@@ -35,8 +35,9 @@ RIGHT: Mapping[bool, str] = {True: "holds", False: "does not hold"}
 def verdict(id: str, built_in: bool, seed: int) -> str:
     """What is found in one constructed study; of several that a question is put to, in the first."""
     build = PATTERNS[id][0 if built_in else 1]
-    question = next(q for q in QUESTIONS if q.id == id)
-    return find_all(build(seed), questions=[question])[0].verdict
+    questions = [q for q in QUESTIONS if q.id == id.removeprefix("F10-")]
+    found = find_all(build(seed), questions=questions, robustness=id.startswith("F10-"))
+    return found[id][0].verdict
 
 
 def count(id: str, draws: int, workers: int) -> dict[str, dict[str, int]]:

@@ -69,7 +69,7 @@ def paper(findings: Findings, measures: Sequence[str]) -> list[str]:
 def every(findings: Iterable[Finding]) -> list[str]:
     """All findings by the first measure."""
     lines = [
-        "| finding | put to | verdict | effect | beyond untrained | beyond shuffled | p, corrected | what counts, or why |",
+        "| finding | of | verdict | effect | beyond untrained | beyond shuffled | p, corrected | what counts, or why |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for f in findings:

@@ -20,23 +20,18 @@ from otoscope.study.kept import Keys, Measured, keep, left_of, read_unit
 from otoscope.study.needs import Interval, Intervals, intervals_of, needs_of, on_grid, sources_of, without_roles
 from otoscope.study.probes import ProbeSet
 from otoscope.study.rows import Comparison, Refusal
-from otoscope.study.units import Checkpoint, Unit, Wanted, by_role, looked_at, plan_units, wanted_of
+from otoscope.study.units import Checkpoint, Unit, Wanted, by_role, looked_at, wanted_of
 
 __all__ = [
     "BATCH_FRAMES",
     "REVISION",
     "Checkpoint",
-    "Measured",
-    "Unit",
     "compare",
     "compare_kinds",
-    "looked_at",
-    "plan_units",
     "probe_batches",
     "read_unit",
     "run_unit",
     "unit_tasks",
-    "wanted_of",
 ]
 
 REVISION = 6

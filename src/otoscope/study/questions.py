@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["EVERYTHING", "FINDINGS", "MATRICES", "Ask", "asked_by", "asked_of_further_sets"]
+__all__ = ["EVERYTHING", "FINDINGS", "MATRICES", "Ask", "At", "Between", "asked_by", "asked_of_further_sets"]
 
 At = Literal["first", "final", "every"]
 Between = Literal["seeds", "recognisers"]

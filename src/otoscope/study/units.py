@@ -14,7 +14,7 @@ from otoscope.capture import SHUFFLED, Layer, view_name
 from otoscope.measures import Measure, registry
 from otoscope.study.config import StudyConfig
 from otoscope.study.needs import SAMPLES
-from otoscope.study.questions import EVERYTHING, Ask, Between, asked_by, asked_of_further_sets
+from otoscope.study.questions import EVERYTHING, Ask, At, Between, asked_by, asked_of_further_sets
 
 __all__ = [
     "Checkpoint",
@@ -113,8 +113,9 @@ def plan_units(
             if "shuffled" in asked:
                 units.append(Unit(("shuffled",), (now,), chosen, samples, probe))
     for x, y, between in _pairs_of_runs(list(runs)):
-        ends = {at: (runs[x][i], runs[y][i]) for at, i in (("first", 0), ("final", -1))}
-        both = [ends[at] for at in ends if Ask("across", at, between) in asks]  # type: ignore[arg-type]
+        ends: dict[At, tuple[Checkpoint, Checkpoint]]
+        ends = {"first": (runs[x][0], runs[y][0]), "final": (runs[x][-1], runs[y][-1])}
+        both = [pair for at, pair in ends.items() if Ask("across", at, between) in asks]
         units += [Unit(("across",), pair, chosen, samples, probe) for pair in dict.fromkeys(both)]
     return units
 

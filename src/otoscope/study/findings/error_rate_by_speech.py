@@ -11,7 +11,6 @@ import numpy.typing as npt
 import xarray as xr
 
 from otoscope.study.findings.evidence import Entry, Evidence, Runs, Seen, Values
-from otoscope.study.findings.finding import Finding
 from otoscope.study.findings.question import Question
 from otoscope.study.findings.ranks import rank_correlation
 from otoscope.study.results import Results
@@ -112,9 +111,9 @@ def _exponential(weights: Floats) -> Floats:
 class OverBlocks(Question):
     """A question about single blocks of speech: its chance lies in which blocks there are."""
 
-    def answer(self, of: str, measure: str, evidence: Evidence) -> Finding:
-        """As of any question, `weights` being 0 of the block that is left out and 1 of all others."""
-        return super().answer(of, measure, [_counted(entry) for entry in evidence])
+    def prepared(self, evidence: Evidence) -> Evidence:
+        """With `weights`, 0 of the block that is left out and 1 of all others."""
+        return [_counted(entry) for entry in evidence]
 
 
 def _counted(entry: Entry) -> Entry:

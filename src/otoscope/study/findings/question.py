@@ -52,9 +52,14 @@ class Question:
         of_baselines = {f"{b}:{name}": at for b, read in self.baselines.items() for name, at in read.items()}
         return dict(self.read) | of_baselines
 
+    def prepared(self, evidence: Evidence) -> Evidence:
+        """What the effect is computed from, as it was read: a question may put something beside it."""
+        return evidence
+
     def answer(self, of: str, measure: str, evidence: Evidence) -> Finding:
         """The finding about `of` from what runs show. Its verdict is before the correction for several findings."""
         asked = Finding(self.id, self.name, self.claim, of, measure, effect_is=self.effect_is, least=self.least)
+        evidence = self.prepared(evidence)
         main = [entry.only(self.read) for entry in evidence]
         shown = [entry.seen() for entry in main]
         if refused := [(seen, why) for seen in shown if (why := self.refusal(seen))]:

@@ -140,7 +140,7 @@ def _follow(
     """What runs show by a way, or why that is no answer to the question."""
     asked = replace(question, baselines={})  # which further probe sets have not
     try:
-        entries = readings.of(way.probe).entries(asked, groups, way.measure)
+        entries = list(question.prepared(readings.of(way.probe).entries(asked, groups, way.measure)))
     except StudyError as error:
         return [], str(error)
     return entries, next((why for entry in entries if (why := question.refusal(entry.seen()))), "")
