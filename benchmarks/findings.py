@@ -1,4 +1,4 @@
-"""The AN4 study with all its findings: tables and the report under docs/results/an4/.
+"""The AN4 study with all its findings: tables and the report under docs/results/an4-findings/.
 
     .venv/bin/python -m benchmarks.findings [--out studies/recipe-an4] [--workers N]
 
@@ -28,7 +28,7 @@ from otoscope.study.findings import Effect, Finding, Findings
 from otoscope.study.findings.writing import load
 
 ROOT = Path(__file__).resolve().parents[1]
-OUT = ROOT / "docs" / "results" / "an4"
+OUT = ROOT / "docs" / "results" / "an4-findings"
 
 PAPER = (
     ("CNN: similarity falls with distance in depth", (("F1", "cnn"), ("F1-robinson", "cnn"))),

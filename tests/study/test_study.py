@@ -102,7 +102,7 @@ def test_the_manifest_says_what_ran(finished_study):
     manifest = json.loads((finished_study / "manifest.json").read_text())
     assert manifest["versions"]["torch"] == torch.__version__
     assert manifest["command"] == ["pytest"]
-    assert {"corpus", "features", "training", "comparing"} == set(manifest["stages"])
+    assert {"corpus", "features", "training", "comparing", "findings"} == set(manifest["stages"])
     assert manifest["duration"] == pytest.approx(sum(manifest["stages"].values()), abs=0.1)
     splits = manifest["corpus"]["splits"]
     assert sum(split["utterances"] for split in splits.values()) == manifest["corpus"]["utterances"] == 64

@@ -115,7 +115,7 @@ def verdict_of(effect: Effect, least: float, p: float) -> tuple[Verdict, str]:
     if not math.isfinite(effect.p_above):
         return "not enough data", "one seed and no intervals: train with more seeds, or set intervals = true"
     span = f"{effect.value:.2f} [{effect.low:.2f}, {effect.high:.2f}]"
-    of = "" if math.isfinite(effect.error_seeds) else "; of this one seed alone: others may differ"
+    of = "" if math.isfinite(effect.error_seeds) else "; over speech alone: other trainings may differ"
     if p < ALPHA:
         return "holds", f"the effect, {span}, is above {least:g}{of}"
     if effect.p_below < ALPHA:

@@ -94,7 +94,8 @@ def read(path: Path) -> dict[str, Any]:
     if faults:
         told = [f"{'.'.join(map(str, fault.path)) or 'the file'}: {fault.message}" for fault in faults[:MOST_FAULTS]]
         more = f"\n  and {len(faults) - MOST_FAULTS} more" if len(faults) > MOST_FAULTS else ""
-        raise StudyError(f"{path} is not as its schema says:\n  " + "\n  ".join(told) + more)
+        listed = "\n  ".join(told)
+        raise StudyError(f"{path} is not as its schema says:\n  {listed}{more}")
     return dict(content)
 
 
