@@ -26,6 +26,9 @@ class Clocks:
     def __init__(self, *layers):
         self.own = [Layer(f"l{i}", 1, stride, 1, "clock", window=window) for i, (stride, window) in enumerate(layers)]
 
+    def prepare_lengths(self, lengths):
+        return lengths
+
     def layers(self):
         return self.own
 
@@ -47,7 +50,7 @@ def utterance(name, duration):
 
 def gathered(recogniser, speech, labels, *, frames=100_000):
     def prepare(batch):
-        lengths = torch.tensor([round(u.duration * RATE) for u in batch])
+        lengths = recogniser.prepare_lengths(torch.tensor([round(u.duration * RATE) for u in batch]))
         mel = torch.tensor([round(u.duration * 100) for u in batch])
         return {
             "x": Batch(torch.zeros(len(batch), int(lengths.max())), lengths),
@@ -91,6 +94,22 @@ def test_labels_are_those_at_the_centre_of_what_a_frame_hears(layers):
         }
         assert rows.values["phones"][row] in near
     np.testing.assert_allclose(rows.values["position"][:, 0], heard, atol=1e-5)
+
+
+class Impatient(Clocks):
+    """It drops the last 90 ms of an utterance."""
+
+    def prepare_lengths(self, lengths):
+        return lengths - round(0.09 * RATE)
+
+
+def test_a_recogniser_that_drops_the_end_is_read_up_to_there():
+    whole, cut = Clocks((0.02, 0.0)), Impatient((0.02, 0.0))
+    every, some = (gathered(one, SPEECH, ["phones", "position"])["frame"] for one in (whole, cut))
+    for u in range(len(SPEECH)):
+        longer, shorter = (r.values["position"][r.utterances.numpy() == u, 0] for r in (every, some))
+        assert len(longer) - len(shorter) in (4, 5)
+        np.testing.assert_allclose(shorter, longer[: len(shorter)])
 
 
 def test_finer_layers_are_brought_to_the_same_times():

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from otoscope.study.findings import QUESTIONS, find_all
 from otoscope.study.findings.evidence import Entry, Values
@@ -18,8 +19,6 @@ from tests.study.findings.patterns import chain, hierarchy
 
 
 def an_effect(value, error, least=0.5):
-    from scipy import stats
-
     at = (value - least) / error
     return Effect(value, value - 2 * error, value + 2 * error, 0.95, stats.norm.sf(at), stats.norm.cdf(at), error, 0.0)
 
@@ -39,16 +38,15 @@ def test_a_verdict_takes_an_effect_that_is_clearly_on_one_side(value, error, ver
     assert verdict_of(effect, 0.5, effect.p_above)[0] == verdict
 
 
-def test_holms_correction_is_statsmodels_like_by_hand():
-    """p = 0.001, 0.02, 0.03, 0.4 → 0.004, 0.06, 0.06, 0.4."""
-    ps = [0.03, 0.4, 0.001, 0.02]
+def test_p_values_are_corrected_as_scipy_does():
+    ps = [0.028, 0.4, 0.001, 0.02, 0.049]
     found = [
         Finding("F", "f", "c", f"r{i}", "cka", "holds", "", replace(an_effect(0.9, 0.1), p_above=p), p=p)
         for i, p in enumerate(ps)
     ]
     after = corrected(found)
-    assert [f.corrected for f in after] == pytest.approx([0.06, 0.4, 0.004, 0.06])
-    assert [f.verdict for f in after] == ["not enough data", "not enough data", "holds", "not enough data"]
+    assert [f.corrected for f in after] == pytest.approx(stats.false_discovery_control(ps, method="bh"))
+    assert [f.verdict for f in after] == ["holds", "not enough data", "holds", "holds", "not enough data"]
 
 
 def test_each_measure_is_a_family_of_its_own():

@@ -69,7 +69,7 @@ def gather_rows(
     origin = _first_centre(layers)
     every = max(1, math.ceil(sum(u.duration for batch in batches for u in batch) / grid / frames))
     parts = {unit: _Parts(unit, [label for label in labels if label.unit == unit], every) for unit in _units(labels)}
-    given = ({**made, INPUT: with_clock(made[INPUT])} for made in map(prepare, batches))
+    given = ({**made, INPUT: with_clock(_as_heard(made, recognisers, layers))} for made in map(prepare, batches))
     done = 0
     for batch, (views, lengths) in zip(
         batches, views_of(recognisers, given, layers=layers, grid=grid, inputs=True), strict=True
@@ -90,6 +90,20 @@ def gather_rows(
         if progress is not None:
             progress(done)
     return {unit: part.take() for unit, part in parts.items()}
+
+
+def _as_heard(
+    made: Mapping[str, Batch], recognisers: Mapping[str, Recogniser], layers: Mapping[str, Sequence[Layer]]
+) -> Batch:
+    """The log-mel features without those behind the end of what layers have frames of: some drop a last piece."""
+    features = made[INPUT]
+    counts = features.lengths
+    for role, own in layers.items():
+        for layer in own:
+            frames = torch.tensor(layer.frames(made[role].lengths.tolist(), recognisers[role].frame_shift))
+            seconds = frames * layer.stride + layer.window
+            counts = torch.minimum(counts, torch.ceil(seconds / FRAME_SHIFT_SECONDS).to(counts.dtype))
+    return Batch(features.inputs[:, : int(counts.max())], counts)
 
 
 def _first_centre(layers: Mapping[str, Sequence[Layer]]) -> Seconds:
