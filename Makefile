@@ -21,13 +21,19 @@ check: $(INSTALLED)
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
-# Long checks: the tests marked long, the full AN4 study, pretrained recognisers (20 minutes), then the AN4 recipe,
-# 12 runs of half an hour (needs OTOSCOPE_CORPORA or ../shared/corpora).
+# Long checks: the tests marked long, the first AN4 study, pretrained recognisers (20 minutes), then the AN4 recipe, 12
+# runs of half an hour, its findings and content, and the detectors of findings on constructed studies: a night on two
+# cores (needs OTOSCOPE_CORPORA or ../shared/corpora).
 verify: $(INSTALLED)
 	$(BIN)/pytest -m long
 	$(BIN)/python benchmarks/an4.py
 	$(BIN)/python -m benchmarks.pretrained
 	$(BIN)/python benchmarks/recipes.py an4
+	$(BIN)/python -m benchmarks.findings
+	$(BIN)/python -m benchmarks.layer_matching --study studies/recipe-an4
+	$(BIN)/python -m benchmarks.content
+	$(BIN)/python -m benchmarks.content --models --study studies/recipe-an4
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.detectors
 
 # Speed and memory beside other libraries (in an environment of their own), coverage of the intervals, real layers,
 # training throughput, what watching costs: two hours or so on two quiet cores; tables under docs/results/.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -15,7 +16,7 @@ from otoscope.cli.missing import end_incomplete, missing_lines
 from otoscope.cli.options import Architecture, AtLeastOne, Json, Many, Size, Watch
 from otoscope.cli.progress import showing_progress
 from otoscope.report import write_report
-from otoscope.study import Plan, Results, StudyFolder, plan_study, run_study
+from otoscope.study import Plan, Results, StudyFolder, load_findings, plan_study, run_study
 
 __all__ = ["report", "study"]
 
@@ -102,13 +103,21 @@ def _summary(results: Results, folder: Path) -> dict[str, Any]:
         runs.append({"run": run, "step": int(final["step"]), **rates})
     place = StudyFolder(folder)
     skipped = sum(refusal.count for refusal in results.refusals)
+    found = [f for f in load_findings(place.findings) if f.measure == results.measures[0]] if _asked(place) else []
     return {
         "folder": str(folder),
         "results": str(place.results),
         "not_computed": skipped,
+        "measure": results.measures[0],
+        "findings": dict(Counter(f.verdict for f in found)),
         "missing": list(map(asdict, results.missing)),
         "runs": runs,
     }
+
+
+def _asked(place: StudyFolder) -> bool:
+    """Whether the study asked for findings."""
+    return place.findings.is_file()
 
 
 def _table(summary: dict[str, Any]) -> str:
@@ -117,6 +126,9 @@ def _table(summary: dict[str, Any]) -> str:
         f"{r['run']:24} {r['step']:6} {r['dev_wer']:8.1%} {r['test_wer']:8.1%} {r['test_cer']:8.1%}"
         for r in summary["runs"]
     ]
+    if summary["findings"]:
+        counts = ", ".join(f"{n} {verdict}" for verdict, n in sorted(summary["findings"].items()))
+        rows.append(f"findings by {summary['measure']}: {counts}")
     if summary["not_computed"]:
         rows.append(f"{summary['not_computed']} similarities were not computed: the report says which and why")
     return "\n".join(rows)

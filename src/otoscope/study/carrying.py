@@ -17,6 +17,9 @@ from otoscope.study.units import Checkpoint
 
 __all__ = ["read_off"]
 
+FRAMES = 5_000
+"""Read at the most at a checkpoint: half of what `content` reads, since a study has many checkpoints."""
+
 
 def read_off(
     place: StudyFolder,
@@ -35,7 +38,7 @@ def read_off(
         return [], []
     chosen = set(speech.probe)
     heard = [utterance for utterance in speech.corpus if utterance.id in chosen]
-    units = {unit.name: unit for unit in plan_content(runs, config.content)}
+    units = {unit.name: unit for unit in plan_content(runs, config.content, frames=FRAMES)}
     missing: list[Missing] = []
 
     def failed(failure: Failure) -> None:
