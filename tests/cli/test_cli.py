@@ -192,7 +192,7 @@ def test_a_whole_study_from_the_shell(finished_study, tmp_path):
     *table, page = done.stdout.splitlines()
     assert page == str(tmp_path / "s" / "report.html")
     assert (tmp_path / "s" / "report.html").exists()
-    assert [line.split()[0] for line in table] == ["run", "cnn/seed0", "lstm/seed0", "transformer/seed0"]
+    assert [line.split()[0] for line in table] == ["run", "cnn/seed0", "lstm/seed0", "transformer/seed0", "findings"]
     assert "training cnn/seed0" in done.stderr
     assert "comparing layers" in done.stderr
 

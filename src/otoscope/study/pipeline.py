@@ -64,6 +64,7 @@ def run_study(
             raise_missing(missing, place)
         with manifest.timed("comparing"):
             results = compare_runs(place, config, speech, store, whole, missing, workers, show)
+            place.findings.unlink(missing_ok=True)  # those of other results, until they are found anew
             results.save(place.results)
             write_parquet(results, place.table)
         with manifest.timed("findings"):
@@ -73,9 +74,8 @@ def run_study(
 
 
 def _find(place: StudyFolder, config: StudyConfig, results: Results, show: Progress) -> None:
-    """Writes the findings that are asked for; where none are, those of an earlier run go."""
+    """Writes the findings that are asked for, if any are."""
     if not config.asked:
-        place.findings.unlink(missing_ok=True)
         return
     findings = find_all(
         results,

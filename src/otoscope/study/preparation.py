@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -100,8 +101,9 @@ def _same_alphabet(corpus: Corpus, alphabet: str) -> Corpus:
 def _hash(corpus: Corpus) -> str:
     """SHA-256 over the manifest and the bytes of every audio file: another recording is another study."""
     digest = hashlib.sha256(corpus.hash().encode())
-    for path in sorted({u.audio for u in corpus}):
-        digest.update(file_hash(path).encode())
+    files = {path: file_hash(path) for path in {u.audio for u in corpus}}
+    for u in sorted(corpus, key=lambda u: u.id):  # which utterance is in which file, and where in it
+        digest.update(json.dumps([u.id, u.start, files[u.audio]]).encode())
     return digest.hexdigest()
 
 

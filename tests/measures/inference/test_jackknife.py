@@ -92,7 +92,9 @@ def test_the_value_is_the_plain_one():
     kept = BlockMoments.of(views, utterances=lengths)
     found = jackknife(kept, "cka", "x", "y")
     plain = cka(views["x"], views["y"], utterances=lengths)
-    bare = replace(found, low=None, high=None, level=None, standard_error=None, interval=None, layers=("x", "y"))
+    bare = replace(
+        found, low=None, high=None, level=None, standard_error=None, interval=None, left_out=None, layers=("x", "y")
+    )
     assert bare == replace(plain, value=bare.value)
     assert found.value == pytest.approx(plain.value, abs=1e-12)
 

@@ -64,11 +64,6 @@ class Entry:
     values: Mapping[str, Values]
     own: bool = True
 
-    @property
-    def blocks(self) -> int:
-        """Of speech, that were left out in turn; 0 where not known."""
-        return max((len(v.left_out) for v in self.values.values() if v.left_out is not None), default=0)
-
     def seen(self, z: Floats | None = None) -> Seen:
         """What is shown; moved by its spreads where `z` weighs each block of speech."""
         return Seen(self.runs, {name: _moved(values, z) for name, values in self.values.items()}, self.own)

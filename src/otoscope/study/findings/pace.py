@@ -14,8 +14,12 @@ from otoscope.study.findings.question import Question
 
 __all__ = ["PACE_AND_LOSS", "PACE_AND_RATE", "Pace"]
 
-FEWEST_INTERVALS = 8
-"""Between checkpoints: two quantities are taken out of ranks, and five degrees of freedom are to be left."""
+FEWEST_INTERVALS = 11
+"""Between checkpoints: two quantities and a trend are taken out of ranks, and five degrees of freedom are to be left."""
+
+TREND = 3
+"""Degree of the curve through training that is taken out: changes and losses both level off, whatever the one has to do
+with the other. After a straight line independent courses still read 0.2 to 0.9."""
 
 Floats = npt.NDArray[np.float64]
 
@@ -63,19 +67,20 @@ Relation = Callable[[Pace, Floats], float]
 
 def with_loss(pace: Pace, change: Floats) -> float:
     """Partial rank correlation of change with the fall of the loss, given the number of steps and the learning rate."""
-    return partial_rank_correlation(change, pace.fall, (pace.length, pace.rate))
+    return partial_rank_correlation(change, pace.fall, (pace.length, pace.rate), TREND)
 
 
 def with_rate(pace: Pace, change: Floats) -> float:
     """Partial rank correlation of change with the learning rate, given the number of steps and the fall of the loss."""
-    return partial_rank_correlation(change, pace.rate, (pace.length, pace.fall))
+    return partial_rank_correlation(change, pace.rate, (pace.length, pace.fall), TREND)
 
 
 def pace_and_loss(runs: Sequence[Seen]) -> float:
     """The mean over runs of how the mean change of layers, interval by interval, goes with the fall of the loss.
 
     Formula: the partial rank correlation of c(k) = mean over layers of 1 − s(k − 1, k) with L(k − 1) − L(k), given log
-    of the number of training steps in the interval and the learning rate at its end. L is the loss on dev.
+    of the number of training steps in the interval, the learning rate at its end, and a cubic in k. L is the loss on
+    dev.
     """
     return _mean(runs, with_loss)
 
@@ -149,7 +154,7 @@ PACE_AND_LOSS = Question(
     read=READ,
     effect=pace_and_loss,
     refusal=_refusal,
-    details=_details(with_loss, lambda pace: unexplained(pace.fall, (pace.length, pace.rate))),
+    details=_details(with_loss, lambda pace: unexplained(pace.fall, (pace.length, pace.rate), TREND)),
 )
 
 PACE_AND_RATE = Question(
@@ -161,5 +166,5 @@ PACE_AND_RATE = Question(
     read=READ,
     effect=pace_and_rate,
     refusal=_refusal_of_rate,
-    details=_details(with_rate, lambda pace: unexplained(pace.rate, (pace.length, pace.fall))),
+    details=_details(with_rate, lambda pace: unexplained(pace.rate, (pace.length, pace.fall), TREND)),
 )

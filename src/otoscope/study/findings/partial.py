@@ -17,11 +17,13 @@ LEAST_UNEXPLAINED = 1e-9
 """Share of the variance of ranks; below, what is left is rounding."""
 
 
-def partial_rank_correlation(x: Floats, y: Floats, given: Sequence[Floats] = ()) -> float:
+def partial_rank_correlation(x: Floats, y: Floats, given: Sequence[Floats] = (), trend: int = 0) -> float:
     """Spearman's correlation of x and y, with what the ranks of `given` explain of both taken out.
 
     Formula: r = ⟨ρ_x, ρ_y⟩ / (‖ρ_x‖ ‖ρ_y‖), ρ the residuals of the centred ranks after least squares on the ranks of
-    `given` (Kendall 1942; Spearman's r where nothing is given). Ties have the mean of their ranks.
+    `given` (Kendall 1942; Spearman's r where nothing is given), and on a polynomial of this degree in the place of each
+    value, where values come in an order: what levels off bends, and a line leaves the same bend in all that does. Ties
+    have the mean of their ranks.
 
     Returns:
         From −1 to 1; 0 where `given` explains all of x, of which nothing is left to go with y; NaN where x does not
@@ -31,21 +33,22 @@ def partial_rank_correlation(x: Floats, y: Floats, given: Sequence[Floats] = ())
     >>> round(partial_rank_correlation(x, y), 6)
     1.0
     """
-    if unexplained(x, ()) < LEAST_UNEXPLAINED or unexplained(y, given) < LEAST_UNEXPLAINED:
+    if unexplained(x, ()) < LEAST_UNEXPLAINED or unexplained(y, given, trend) < LEAST_UNEXPLAINED:
         return float("nan")
-    if unexplained(x, given) < LEAST_UNEXPLAINED:
+    if unexplained(x, given, trend) < LEAST_UNEXPLAINED:
         return 0.0
-    a, b = _residuals(ranks(x), given), _residuals(ranks(y), given)
+    a, b = _residuals(ranks(x), given, trend), _residuals(ranks(y), given, trend)
     return float(a @ b / np.sqrt((a @ a) * (b @ b)))
 
 
-def unexplained(x: Floats, given: Sequence[Floats]) -> float:
-    """The share of the variance of x's ranks that those of `given` do not explain; 0 where x does not vary."""
-    left, variance = _residuals(ranks(x), given), float(ranks(x).var())
+def unexplained(x: Floats, given: Sequence[Floats], trend: int = 0) -> float:
+    """The share of the variance of x's ranks that those of `given` and the trend leave; 0 where x does not vary."""
+    left, variance = _residuals(ranks(x), given, trend), float(ranks(x).var())
     return float(left @ left) / (len(x) * variance) if variance else 0.0
 
 
-def _residuals(values: Floats, given: Sequence[Floats]) -> Floats:
-    known = np.column_stack([np.ones(len(values)), *map(ranks, given)])
+def _residuals(values: Floats, given: Sequence[Floats], trend: int) -> Floats:
+    course = np.vander(np.linspace(-1, 1, len(values)), trend + 1)
+    known = np.column_stack([course, *map(ranks, given)])
     left: Floats = values - known @ np.linalg.lstsq(known, values, rcond=None)[0]
     return left

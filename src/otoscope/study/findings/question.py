@@ -16,6 +16,9 @@ __all__ = ["ALPHA", "Question", "Scope", "verdict_of"]
 ALPHA = 0.05
 """The chance of saying "holds" of what does not count, or "does not hold" of what does."""
 
+FLOOR = 0.1
+"""Runs of a recogniser are taken to differ by at least this share of what counts, however alike two or three may be."""
+
 Scope = Literal["recogniser", "against others", "seeds", "pair", "study"]
 """What a question is put to: a recogniser by its runs; the same beside the runs of all others; the pairs of its runs;
 two recognisers by pairs of a run of each; all runs of the study."""
@@ -65,7 +68,7 @@ class Question:
         if refused := [(seen, why) for seen in shown if (why := self.refusal(seen))]:
             seen, why = refused[0]
             return replace(asked, verdict="not applicable", reason=f"{_label(seen)}: {why}")
-        effect = assess(self.effect, main, least=self.least)
+        effect = assess(self.effect, main, least=self.least, floor=FLOOR * self.least)
         verdict, reason = verdict_of(effect, self.least, effect.p_above)
         return replace(
             asked,
@@ -73,8 +76,10 @@ class Question:
             reason=reason,
             effect=effect,
             p=effect.p_above,
-            baselines={b: assess(self._at(b), evidence, least=self.least) for b in self.baselines},
-            beyond={b: assess(self._beyond(b), evidence, least=0.0) for b in self.baselines},
+            baselines={
+                b: assess(self._at(b), evidence, least=self.least, floor=FLOOR * self.least) for b in self.baselines
+            },
+            beyond={b: assess(self._beyond(b), evidence, least=0.0, floor=FLOOR * self.least) for b in self.baselines},
             by_run=self._by_run(shown),
             details=dict(self.details(shown)),
         )
@@ -113,9 +118,14 @@ def verdict_of(effect: Effect, least: float, p: float) -> tuple[Verdict, str]:
     if not math.isfinite(effect.value):
         return "not enough data", "the effect is not defined on these values"
     if not math.isfinite(effect.p_above):
-        return "not enough data", "one seed and no intervals: train with more seeds, or set intervals = true"
+        span = (
+            f": {effect.value:.2f} [{effect.low:.2f}, {effect.high:.2f}] over speech"
+            if effect.low == effect.low
+            else ""
+        )
+        return "not enough data", f"what other seeds would change is not known{span}: train with more seeds"
     span = f"{effect.value:.2f} [{effect.low:.2f}, {effect.high:.2f}]"
-    of = "" if math.isfinite(effect.error_seeds) else "; over speech alone: other trainings may differ"
+    of = "" if math.isfinite(effect.error_speech) else "; over seeds alone, set intervals = true for speech"
     if p < ALPHA:
         return "holds", f"the effect, {span}, is above {least:g}{of}"
     if effect.p_below < ALPHA:

@@ -46,6 +46,11 @@ def _training(name: str) -> Reader:
     return lambda results, runs, measure: results.training(runs[0])[name]
 
 
+def _learning_rate(results: Results, runs: Runs, measure: str) -> npt.ArrayLike:
+    """(steps,), NaN in files of before it was kept."""
+    return results.training(runs[0]).get("learning_rate", np.full(len(results.steps(runs[0])), np.nan))
+
+
 def _wer(results: Results, runs: Runs, measure: str) -> npt.ArrayLike:
     """(steps,): the word error rate on the development split."""
     return results.wer(runs[0])["dev_wer"]
@@ -86,7 +91,7 @@ READERS: Mapping[str, Reader] = {
     **{name: _similarity(read) for name, read in _SIMILARITIES.items()},
     "steps": _steps,
     "dev_loss": _training("dev_loss"),
-    "learning_rate": _training("learning_rate"),
+    "learning_rate": _learning_rate,
     "dev_wer": _wer,
     "block_wer": errors_of_blocks,
     "block_weights": blocks_that_count,

@@ -193,7 +193,8 @@ def agreeing(effects: Sequence[float], least: float) -> float:
 
 def _together(question: Question, ways: Sequence[Found]) -> list[Entry]:
     """What runs show by all ways, named after them."""
-    blocks = max(entry.blocks for _, entries in ways for entry in entries)
+    left_out = [v.left_out for _, entries in ways for entry in entries for v in entry.values.values()]
+    blocks = max((len(left) for left in left_out if left is not None), default=0)
     together = []
     for of_group in zip(*(entries for _, entries in ways), strict=True):
         values = {
