@@ -15,7 +15,7 @@ from otoscope.study.findings.question import Question
 __all__ = ["PACE_AND_LOSS", "PACE_AND_RATE", "Pace"]
 
 FEWEST_INTERVALS = 11
-"""Between checkpoints: two quantities and a trend are taken out of ranks, and five degrees of freedom are to be left."""
+"""Between checkpoints: two quantities and a trend are taken out of ranks, and five degrees of freedom are left."""
 
 TREND = 3
 """Degree of the curve through training that is taken out: changes and losses both level off, whatever the one has to do
