@@ -66,7 +66,7 @@ def test_the_effect_is_the_share_of_ways_on_the_same_side():
 
 
 def test_a_finding_that_does_not_hold_is_robust_where_it_holds_nowhere():
-    results = with_probe(pair_of_layers(0, 0.3), NOISY, pair_of_layers(1, 0.3))
+    results = with_probe(pair_of_layers(0, 0.3, runs=4), NOISY, pair_of_layers(1, 0.3, runs=4))
     (found,) = robust(results, find_all(results, questions=[MEAN]), [MEAN])
     assert found.verdict == "holds"
     assert found.effect.value == 1
