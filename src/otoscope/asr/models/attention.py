@@ -36,7 +36,7 @@ class RotaryAttention(nn.Module):
         """`units` features in and out, `heads` heads, `dropout` on the attention weights."""
         super().__init__()
         self.heads = heads
-        self.dropout = dropout
+        self.dropout = Dropout(dropout)
         self.inputs = nn.Linear(units, 3 * units)
         self.output = nn.Linear(units, units)
 
@@ -49,13 +49,20 @@ class RotaryAttention(nn.Module):
         """(batch, frames, units), mask (batch, frames) and the table of positions to (batch, frames, units)."""
         query, key, value = _heads(self.inputs(x), self.heads)
         sine, cosine = table
-        mixed = nn.functional.scaled_dot_product_attention(
-            rotate(query, sine, cosine),
-            rotate(key, sine, cosine),
-            value,
-            attn_mask=mask[:, None, None],
-            dropout_p=self.dropout if self.training else 0.0,
-        )
+        query, key = rotate(query, sine, cosine), rotate(key, sine, cosine)
+        if x.device.type == "cpu" and self.training and self.dropout.p > 0:
+            # Written out: with dropout, torch's attention takes these steps on a CPU too, and draws a number a weight.
+            scores = (query * query.shape[3] ** -0.5) @ key.transpose(2, 3)
+            weights = self.dropout(scores.masked_fill(~mask[:, None, None], float("-inf")).softmax(-1).to(value.dtype))
+            mixed = weights @ value
+        else:
+            mixed = nn.functional.scaled_dot_product_attention(
+                query,
+                key,
+                value,
+                attn_mask=mask[:, None, None],
+                dropout_p=self.dropout.p if self.training else 0.0,
+            )
         attended: Tensor = self.output(mixed.transpose(1, 2).flatten(2))
         return attended
 

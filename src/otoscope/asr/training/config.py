@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from otoscope.asr.schedule import SCHEDULES
 from otoscope.asr.settings import expect, is_number, is_whole
+from otoscope.asr.training.precision import PRECISIONS
 
 __all__ = ["TrainingConfig"]
 
@@ -28,7 +29,8 @@ class TrainingConfig:
         frequency_masks, frequency_width: SpecAugment's bands: their number, and their largest width in mel bins.
         time_masks, time_width, time_share: SpecAugment's stretches: their number, and their largest width in frames
             of 10 ms and as a share of the utterance.
-        precision: "float32", or "bfloat16" for mixed precision; weights and losses are float32 in both.
+        precision: "float32", or "bfloat16" for mixed precision; weights and losses are float32 in both. "auto" is
+            bfloat16 where the device has it: GPUs, processors with AVX512-BF16 or AMX.
         device: "cpu", "cuda", or "auto", which takes a CUDA GPU where there is one.
         ctc_weight: 1 for CTC alone, 0 for attention alone, between for both; below 1 takes a decoder.
         label_smoothing: of the attention decoder's targets.
@@ -94,7 +96,7 @@ class TrainingConfig:
         expect(decays, "weight_decay", self.weight_decay, "a number of at least 0")
         choices = {
             "schedule": tuple(SCHEDULES),
-            "precision": ("float32", "bfloat16"),
+            "precision": PRECISIONS,
             "device": ("auto", "cpu", "cuda"),
             "average_of": ("best", "last"),
         }

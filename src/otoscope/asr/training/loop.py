@@ -29,6 +29,7 @@ from otoscope.asr.training.keeping import Keeper
 from otoscope.asr.training.log import Log, read_log
 from otoscope.asr.training.optimiser import adamw
 from otoscope.asr.training.plan import Plan
+from otoscope.asr.training.precision import in_bfloat16
 from otoscope.asr.training.state import Trained
 from otoscope.asr.training.watcher import Watcher
 from otoscope.float32 import fast_float32
@@ -83,6 +84,7 @@ class _Run:
         torch.manual_seed(training.seed)
         self.recogniser = ReferenceRecogniser(training.model, training.tokens, decoder=training.decoder)
         self.module = self.recogniser.module.to(group.device)
+        self.mixed = in_bfloat16(self.config.precision, group.device)
         moving = MovingAverage(self.module, self.config.ema) if self.config.ema else None
         self.trained = Trained(self.module, adamw(self.module, weight_decay=self.config.weight_decay), moving)
         self.plan = Plan(training.store, training.train_texts, self.config, training.seed)
@@ -185,7 +187,7 @@ class _Run:
     def losses(self, part: Part) -> Tensor:
         """The loss of each utterance, (batch,), in float32."""
         config, device = self.config, self.group.device
-        with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
+        with torch.autocast(device.type, torch.bfloat16, enabled=self.mixed):
             return losses(
                 self.recogniser,
                 part.features.to(device, non_blocking=True),
