@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from otoscope.measures.checks import Array
 from otoscope.measures.moments import Moments
-from otoscope.measures.procrustes import aligned_cosine, from_cosine
+from otoscope.measures.procrustes import aligned_cosine, cosine_gradient, from_cosine
 from otoscope.measures.registry import Measure, register
 from otoscope.measures.result import Similarity
 
@@ -49,4 +49,4 @@ def compute(moments: Moments, x: str, y: str) -> Similarity:
     return from_cosine("bures", aligned_cosine(moments, x, y), moments, x, y)
 
 
-register(Measure("bures", compute, needs="2 frames", rough=True))
+register(Measure("bures", compute, needs="2 frames", rough=True, gradient=cosine_gradient))

@@ -10,7 +10,7 @@ from torch import Tensor
 from otoscope.float32 import fast_float32
 from otoscope.measures.moments import Moments
 from otoscope.measures.spectrum import Spectrum, spectrum, whitened_cross
-from otoscope.measures.svd import left_svd
+from otoscope.measures.svd import left_svd, singular_values
 
 __all__ = ["Canonical", "canonical"]
 
@@ -22,35 +22,48 @@ class Canonical:
     """T = U diag(ρ) Vᵀ for the whitened cross-covariance T (r_x × r_y) of two layers.
 
     `x` and `y` are the layers' spectra, `correlations` the min(r_x, r_y) values ρ, largest first; `left` and `right`
-    are U and V, one column for each. Directions are float32 where the activations were summed in float32.
+    are U and V, one column for each, found when they are first asked for: that costs several times the correlations.
+    Directions are float32 where the activations were summed in float32.
     """
 
     x: Spectrum
     y: Spectrum
-    correlations: Tensor
     _whitened: Tensor = field(repr=False)
     _found: dict[str, Tensor] = field(repr=False)
+    _turned: bool = False
+
+    @property
+    def correlations(self) -> Tensor:
+        """ρ."""
+        if "correlations" not in self._found:
+            self._found["correlations"] = singular_values(self._whitened)
+        return self._found["correlations"]
 
     @property
     def left(self) -> Tensor:
         """U (r_x × k): directions in x, whitened."""
-        if "left" not in self._found:
-            self._found["left"] = _other(self._whitened.T, self._found["right"], self.correlations)
-        return self._found["left"]
+        return self._directions("right" if self._turned else "left")
 
     @property
     def right(self) -> Tensor:
         """V (r_y × k): directions in y, whitened."""
-        if "right" not in self._found:
-            self._found["right"] = _other(self._whitened, self._found["left"], self.correlations)
-        return self._found["right"]
+        return self._directions("left" if self._turned else "right")
 
     def transposed(self) -> Canonical:
-        """The same seen from y."""
-        found = {
-            side: self._found[other] for side, other in (("left", "right"), ("right", "left")) if other in self._found
-        }
-        return Canonical(self.y, self.x, self.correlations, self._whitened.T, found)
+        """The same seen from y; what is found for one is found for both."""
+        return Canonical(self.y, self.x, self._whitened, self._found, not self._turned)
+
+    def _directions(self, side: str) -> Tensor:
+        """Those of the rows ("left") or of the columns of T as it stands."""
+        T, found = self._whitened, self._found
+        if not {"left", "right"} & found.keys():
+            narrow, A = ("left", T) if len(T) <= T.shape[1] else ("right", T.T)
+            found[narrow], found["correlations"] = left_svd(A)
+        if "left" not in found and side == "left":
+            found["left"] = _other(T.T, found["right"], self.correlations)
+        if "right" not in found and side == "right":
+            found["right"] = _other(T, found["left"], self.correlations)
+        return found[side]
 
 
 def canonical(moments: Moments, x: str, y: str) -> Canonical:
@@ -64,13 +77,8 @@ def _decompose(moments: Moments, x: str, y: str) -> Canonical:
     X, Y = spectrum(moments, x), spectrum(moments, y)
     if x == y:
         same = torch.eye(X.rank, dtype=torch.float64, device=X.values.device)
-        return Canonical(X, Y, torch.ones_like(X.values), same, {"left": same, "right": same})
-    T = whitened_cross(moments, x, y, X, Y, X.rank, Y.rank)
-    if X.rank <= Y.rank:
-        U, correlations = left_svd(T)
-        return Canonical(X, Y, correlations, T, {"left": U})
-    V, correlations = left_svd(T.T)
-    return Canonical(X, Y, correlations, T, {"right": V})
+        return Canonical(X, Y, same, {"left": same, "right": same, "correlations": torch.ones_like(X.values)})
+    return Canonical(X, Y, whitened_cross(moments, x, y, X, Y, X.rank, Y.rank), {})
 
 
 def _other(T: Tensor, U: Tensor, correlations: Tensor) -> Tensor:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import torch
+
 from otoscope.errors import MeasureError
 from otoscope.measures.canonical import canonical
 from otoscope.measures.checks import Array
+from otoscope.measures.gradient import Gradient, of_correlations
 from otoscope.measures.moments import Moments
 from otoscope.measures.nulls import mean_correlation
 from otoscope.measures.registry import Measure, register
 from otoscope.measures.result import Similarity
-from otoscope.measures.spectrum import spectrum
+from otoscope.measures.spectrum import spectrum, whitener
 
 __all__ = ["cca", "check_enough_frames", "compute"]
 
@@ -69,6 +72,14 @@ def compute(moments: Moments, x: str, y: str) -> Similarity:
     )
 
 
+def gradient(moments: Moments, x: str, y: str) -> Gradient:
+    """How `cca` of two layers changes with their covariances."""
+    found = canonical(moments, x, y)
+    whiteners = (whitener(moments, name, side, side.rank) for name, side in ((x, found.x), (y, found.y)))
+    even = torch.full_like(found.correlations, 1 / len(found.correlations))
+    return of_correlations(*whiteners, found.left, found.correlations, found.right, even)
+
+
 def check_enough_frames(
     measure: str, frames: int, units: tuple[int, int], ranks: tuple[int, int] | None = None
 ) -> None:
@@ -96,5 +107,6 @@ register(
         needs="more frames than r_x + r_y, the ranks of the two layers",
         invariance=("invertible", "invertible"),
         rough=True,
+        gradient=gradient,
     )
 )

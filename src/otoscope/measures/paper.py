@@ -76,7 +76,8 @@ def paper_cka(x: Array, y: Array) -> Similarity:
     return compute_cka(Moments.of({"x": x, "y": y}), "x", "y")
 
 
-def _compute(moments: Moments, x: str, y: str, *, measure: str) -> Similarity:
+def _correlation(moments: Moments, x: str, y: str, *, measure: str) -> tuple[float, float, tuple[float, float]]:
+    """Pearson's r of the flattened layers, what the units' means covary, and the layers' lengths."""
     units = (moments.widths[x], moments.widths[y])
     if units[0] != units[1]:
         raise MeasureError(
@@ -86,11 +87,25 @@ def _compute(moments: Moments, x: str, y: str, *, measure: str) -> Similarity:
     for name in (x, y):
         check_varies(moments, name)
     # Centred by unit the columns' product is tr A; the units' means add what they covary, as a constant would not.
-    n, A = moments.frames, moments.pair(x, y).cross
+    n, (Bx, By) = moments.frames, (moments.to_units(name) for name in (x, y))
+    if Bx is None or By is None:
+        trace = float(moments.pair(x, y).cross.trace())
+    else:
+        # tr BₓᵀA B_y = ⟨A, Bₓ B_yᵀ⟩: the matrix need not be turned to units for its trace.
+        trace = float((moments.centred(x, y).cross * (Bx @ By.T)).sum())
     mx, my = (moments.mean(name) - moments.mean(name).mean() for name in (x, y))
     norms = [math.sqrt(float(moments.layer(name).energy) + n * float(m @ m)) for name, m in ((x, mx), (y, my))]
     of_means = n * float(mx @ my)
-    r = (float(A.trace()) + of_means) / norms[0] / norms[1]
+    return (trace + of_means) / norms[0] / norms[1], of_means, (norms[0], norms[1])
+
+
+def _value(moments: Moments, x: str, y: str, *, measure: str) -> float:
+    r = _correlation(moments, x, y, measure=measure)[0]
+    return r * r if measure == "paper-cka" else abs(r)
+
+
+def _compute(moments: Moments, x: str, y: str, *, measure: str) -> Similarity:
+    (_, of_means, norms), n = _correlation(moments, x, y, measure=measure), moments.frames
     # Over permutations of y's frames r has the mean of_means and the variance ⟨X̃ᵀX̃, ỸᵀỸ⟩ / (n − 1), over the norms.
     spread = float((moments.pair(x, x).cross * moments.pair(y, y).cross).sum()) / (n - 1)
     mean = of_means / norms[0] / norms[1]
@@ -98,10 +113,10 @@ def _compute(moments: Moments, x: str, y: str, *, measure: str) -> Similarity:
     squared = measure == "paper-cka"
     return Similarity(
         measure=measure,
-        value=r * r if squared else abs(r),
+        value=_value(moments, x, y, measure=measure),
         null=mean**2 + deviation**2 if squared else _folded(mean, deviation),
         frames=n,
-        units=units,
+        units=(moments.widths[x], moments.widths[y]),
         ranks=(spectrum(moments, x).rank, spectrum(moments, y).rank),
         layers=(x, y),
         utterances=moments.utterances,
@@ -120,4 +135,13 @@ compute_cca = partial(_compute, measure="paper-cca")
 compute_cka = partial(_compute, measure="paper-cka")
 
 for _name, _of, _rough in (("paper-cca", compute_cca, True), ("paper-cka", compute_cka, False)):
-    register(Measure(_name, _of, needs="2 frames; layers of one width", invariance=("scale", "scale"), rough=_rough))
+    register(
+        Measure(
+            _name,
+            _of,
+            needs="2 frames; layers of one width",
+            invariance=("scale", "scale"),
+            rough=_rough,
+            alone=partial(_value, measure=_name),
+        )
+    )

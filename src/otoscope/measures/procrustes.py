@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 
+import torch
+
 from otoscope.measures.checks import Array
+from otoscope.measures.gradient import STEADY, Gradient
 from otoscope.measures.moments import Moments
 from otoscope.measures.registry import Measure, register
 from otoscope.measures.result import Similarity
 from otoscope.measures.spectrum import check_varies
-from otoscope.measures.svd import singular_values
+from otoscope.measures.svd import left_svd, singular_values
 
-__all__ = ["aligned_cosine", "compute", "from_cosine", "nuclear_norm", "procrustes"]
+__all__ = ["aligned_cosine", "compute", "cosine_gradient", "from_cosine", "gradient", "nuclear_norm", "procrustes"]
 
 
 def procrustes(x: Array, y: Array) -> Similarity:
@@ -71,6 +74,32 @@ def nuclear_norm(moments: Moments, x: str, y: str) -> float:
     return moments.cached_pair(x, y, "nuclear", lambda: float(singular_values(moments.centred(x, y).cross).sum()))
 
 
+def cosine_gradient(moments: Moments, x: str, y: str) -> Gradient:
+    """How `aligned_cosine` of two layers changes with their covariances: the nuclear norm by U Vᵀ."""
+    cosine, C = aligned_cosine(moments, x, y), moments.centred(x, y).cross
+
+    def turn() -> torch.Tensor:
+        wide = C if len(C) <= C.shape[1] else C.T
+        U, values = left_svd(wide)
+        U = U[:, values > STEADY * values[0]]
+        UV = (U / values[: U.shape[1]]) @ (U.T @ wide)
+        return UV if wide is C else UV.T
+
+    energies = [float(moments.layer(name).energy) for name in (x, y)]
+    by_x, by_y = (
+        torch.eye(width, dtype=C.dtype, device=C.device) * (-cosine / (2 * energy))
+        for width, energy in zip(C.shape, energies, strict=True)
+    )
+    by_cross = moments.cached_pair(x, y, "turn", turn) / math.sqrt(energies[0] * energies[1])
+    return Gradient(by_x, by_cross, by_y)
+
+
+def gradient(moments: Moments, x: str, y: str) -> Gradient:
+    """How `procrustes` of two layers changes with their covariances."""
+    distance = compute(moments, x, y).value
+    return cosine_gradient(moments, x, y).times(-1 / distance if distance else 0.0)
+
+
 def from_cosine(measure: str, value: float, moments: Moments, x: str, y: str) -> Similarity:
     """The result of one of the three measures that follow from `aligned_cosine`."""
     return Similarity(
@@ -84,4 +113,4 @@ def from_cosine(measure: str, value: float, moments: Moments, x: str, y: str) ->
     )
 
 
-register(Measure("procrustes", compute, needs="2 frames", distance=True, rough=True))
+register(Measure("procrustes", compute, needs="2 frames", distance=True, rough=True, gradient=gradient))

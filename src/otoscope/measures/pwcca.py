@@ -10,15 +10,17 @@ from otoscope.float32 import fast_float32
 from otoscope.measures.canonical import canonical
 from otoscope.measures.cca import check_enough_frames
 from otoscope.measures.checks import Array
+from otoscope.measures.gradient import Gradient, of_whitened
 from otoscope.measures.moments import Moments
 from otoscope.measures.nulls import mean_correlation
 from otoscope.measures.registry import Measure, register
 from otoscope.measures.result import Similarity
-from otoscope.measures.spectrum import Spectrum, spectrum
+from otoscope.measures.spectrum import Spectrum, spectrum, whitener
 from otoscope.measures.svd import left_svd
 
 __all__ = ["compute", "pwcca"]
 
+CLOSE = 0.02  # squared correlations closer than this swap their variates when a block of speech is left out
 EQUAL = 1e-6  # correlations closer than this count as equal: above float32's rounding, below what data can tell
 
 
@@ -62,14 +64,10 @@ def compute(moments: Moments, x: str, y: str) -> Similarity:
     X, Y = spectrum(moments, x), spectrum(moments, y)
     ranks = (X.rank, Y.rank)
     check_enough_frames("pwcca", moments.frames, units, ranks)
-    found = canonical(moments, x, y)
-    correlations, onto = found.correlations, _units(moments, x, X)
-    directions = _principal_among_equal(found.left, correlations, onto)
-    with fast_float32():
-        weights = (directions.to(onto).T @ onto).abs().sum(1).double()
+    correlations, weights = canonical(moments, x, y).correlations, _weights(moments, x, y)
     return Similarity(
         measure="pwcca",
-        value=float(weights @ correlations / weights.sum()),
+        value=float(weights @ correlations),
         null=mean_correlation(*ranks, moments.frames),
         frames=moments.frames,
         units=units,
@@ -79,6 +77,44 @@ def compute(moments: Moments, x: str, y: str) -> Similarity:
         weighted_by=x,
         correlations=correlations.cpu().numpy(),
     )
+
+
+def gradient(moments: Moments, x: str, y: str) -> Gradient:
+    """How `pwcca` of two layers changes with their covariances.
+
+    Formula: θ = Σ w_i ρ_i with w_i = α_i / Σ α changes by Σ w_i dρ_i + Σ c_i dα_i, c_i = (ρ_i − θ) / Σ α. With
+    F = UᵀO the variates' inner products with the units and S their signs, α_i = s_iᵀ f_i, and F changes as the
+    variates turn and as whitening changes. P = Uᵀ dT V turns variate i towards j by (ρ_i P_ji + ρ_j P_ij) / (ρ_i² −
+    ρ_j²), which is no derivative where two correlations are close: there the gap g is taken as (g² + 0.02²) / g.
+    """
+    found = canonical(moments, x, y)
+    U, rho, V = found.left, found.correlations.to(found.left), found.right.to(found.left)
+    onto, weights = _units(moments, x, found.x).to(U), _weights(moments, x, y).to(U)
+    whiteners = (whitener(moments, name, side, side.rank) for name, side in ((x, found.x), (y, found.y)))
+    with fast_float32():
+        F = U.T @ onto
+        S = F.sign() * ((rho - weights @ rho) / F.abs().sum())[:, None]
+        K, along = S @ F.T, onto @ S.T
+        gap = rho[:, None] ** 2 - rho[None, :] ** 2
+        turning = rho * (K - K.T) * gap / (gap**2 + CLOSE**2)
+        # Within the variates, and out of them where x is the wider layer.
+        outwards = (along - U @ (U.T @ along)) / rho.clamp_min(CLOSE)
+        Z = U * weights + U @ turning + outwards
+        return of_whitened(*whiteners, U, rho, V, Z, U @ along.T / 2)
+
+
+def _weights(moments: Moments, x: str, y: str) -> torch.Tensor:
+    """α_i / Σ α_i of every canonical variate of x, worked out once for each pair."""
+
+    def weigh() -> torch.Tensor:
+        found = canonical(moments, x, y)
+        onto = _units(moments, x, found.x)
+        directions = _principal_among_equal(found.left, found.correlations, onto)
+        with fast_float32():
+            weights = (directions.to(onto).T @ onto).abs().sum(1).double()
+        return weights / weights.sum()
+
+    return moments.cached_pair(x, y, "weights", weigh)
 
 
 def _units(moments: Moments, x: str, X: Spectrum) -> torch.Tensor:
@@ -113,5 +149,6 @@ register(
         needs="more frames than r_x + r_y, the ranks of the two layers",
         invariance=("permutation", "invertible"),
         rough=True,
+        gradient=gradient,
     )
 )

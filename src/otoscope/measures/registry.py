@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from otoscope.errors import MeasureError
+from otoscope.measures.gradient import Gradient
 from otoscope.measures.result import Similarity
 
 __all__ = ["Invariance", "Measure", "get", "names", "register", "unregister"]
@@ -39,6 +40,9 @@ class Measure:
         rough: whether it is built on singular values themselves, not on their squares. A singular value that is truly
             0 is estimated as about 1/√n, so its bias falls only as 1/√n where layers share nothing in some directions,
             and as 1/n where they share something in all; data do not tell which.
+        gradient: how the value changes with the covariances, from the moments and two layers' names. An interval then
+            needs no evaluation without each block.
+        alone: the value and nothing beside it, where null level and ranks cost more than the value.
     """
 
     name: str
@@ -51,6 +55,8 @@ class Measure:
     given: str | None = None
     inner: bool = False
     rough: bool = False
+    gradient: Callable[[Any, str, str], Gradient] | None = None
+    alone: Callable[[Any, str, str], float] | None = None
 
 
 _measures: dict[str, Measure] = {}

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 
 from otoscope.measures.checks import Array
+from otoscope.measures.gradient import Gradient
 from otoscope.measures.moments import Moments
-from otoscope.measures.procrustes import aligned_cosine, from_cosine
+from otoscope.measures.procrustes import aligned_cosine, cosine_gradient, from_cosine
 from otoscope.measures.registry import Measure, register
 from otoscope.measures.result import Similarity
 
@@ -51,4 +52,10 @@ def compute(moments: Moments, x: str, y: str) -> Similarity:
     return from_cosine("shape-distance", angle, moments, x, y)
 
 
-register(Measure("shape-distance", compute, needs="2 frames", distance=True, rough=True))
+def gradient(moments: Moments, x: str, y: str) -> Gradient:
+    """How `shape_distance` of two layers changes with their covariances."""
+    sine = math.sin(compute(moments, x, y).value)
+    return cosine_gradient(moments, x, y).times(-1 / sine if sine else 0.0)
+
+
+register(Measure("shape-distance", compute, needs="2 frames", distance=True, rough=True, gradient=gradient))

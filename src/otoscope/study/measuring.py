@@ -15,6 +15,7 @@ from otoscope.asr import FRAME_SHIFT_SECONDS, FeatureStore, ReferenceRecogniser,
 from otoscope.capture import SHUFFLED, Gathered, common_grid, gather
 from otoscope.errors import MeasureError, StudyError
 from otoscope.files import file_hash
+from otoscope.float32 import fast_float32
 from otoscope.measures import Measure, Moments, Samples
 from otoscope.study.kept import Keys, Measured, keep, left_of, read_unit
 from otoscope.study.needs import Interval, Intervals, intervals_of, needs_of, on_grid, sources_of, without_roles
@@ -34,7 +35,7 @@ __all__ = [
     "unit_tasks",
 ]
 
-REVISION = 6
+REVISION = 7
 """Raised whenever a change of the code changes a number that a unit gives: units of another revision are done anew."""
 
 BATCH_FRAMES = 6_000
@@ -79,15 +80,16 @@ def _measured(unit: Unit, probe: ProbeSet) -> dict[str, Measured]:
     frames = {u: store.frames(u) for u in probe.utterances}
     seconds = {u: n * FRAME_SHIFT_SECONDS for u, n in frames.items()}
     batches = probe_batches(frames)
-    gathered = gather(
-        recognisers,
-        (pad([store.get(u) for u in batch]) for batch in batches),
-        batches,
-        grid=grid,
-        shuffled=unit.kind == "shuffled",
-        clusters=None if unit.kind == "shuffled" else probe.clusters,
-        **needs_of(unit.measures, pairs, on_grid(seconds, grid), grid=grid, samples=unit.samples),
-    )
+    with fast_float32():
+        gathered = gather(
+            recognisers,
+            (pad([store.get(u) for u in batch]) for batch in batches),
+            batches,
+            grid=grid,
+            shuffled=unit.kind == "shuffled",
+            clusters=None if unit.kind == "shuffled" else probe.clusters,
+            **needs_of(unit.measures, pairs, on_grid(seconds, grid), grid=grid, samples=unit.samples),
+        )
     if gathered.utterances != len(probe.utterances):
         raise StudyError(f"{unit.name} saw {gathered.utterances} utterances of a probe set of {len(probe.utterances)}")
     return compare_kinds(unit, gathered, wanted, grid)

@@ -64,3 +64,70 @@ def debiased_of_copies(x, y, frame):
         return (K * L).sum() - n / (n - 2) * diagonal + np.trace(K) * np.trace(L) / ((n - 1) * (n - 2))
 
     return s(x, y) / np.sqrt(s(x, x) * s(y, y))
+
+
+def linear_values(name, views, lengths, block_of, blocks):
+    """A measure without each block, to first order: the slope of its definition on covariances, by differences."""
+    x, y = (v - v.mean(0) for v in (views["x"], views["y"]))
+    whole = x.T @ x, x.T @ y, y.T @ y
+    value = CHANGED[name](*whole)
+    theta = value(*whole)
+    to, slope = (np.log, 1 / theta) if name in ("procrustes", "shape-distance") else (np.arctanh, 1 / (1 - theta**2))
+    back = np.exp if to is np.log else np.tanh
+    left = []
+    for b in range(blocks):
+        rows = rows_of(lengths, block_of, [c for c in range(blocks) if c != b])
+        u, v = (w[rows] - w[rows].mean(0) for w in (views["x"], views["y"]))
+        change = [a - c for a, c in zip((u.T @ u, u.T @ v, v.T @ v), whole, strict=True)]
+        step = 1e-4
+        up, down = (value(*(c + s * step * d for c, d in zip(whole, change, strict=True))) for s in (1, -1))
+        left.append(back(to(theta) + slope * (up - down) / (2 * step)))
+    return left
+
+
+def _root(S, power):
+    values, vectors = np.linalg.eigh(S)
+    return (vectors * values**power) @ vectors.T
+
+
+def _canonical(xx, xy, yy):
+    return np.linalg.svd(_root(xx, -0.5) @ xy @ _root(yy, -0.5), full_matrices=False)
+
+
+def _cca(*_):
+    return lambda xx, xy, yy: _canonical(xx, xy, yy)[1].mean()
+
+
+def _svcca(xx, _, yy):
+    """With the components of all speech."""
+
+    def components(S):
+        values, vectors = np.linalg.eigh(S)
+        share = np.cumsum(values[::-1]) / values.sum()
+        return vectors[:, ::-1][:, : int(np.argmax(share >= 0.99)) + 1]
+
+    P, Q = components(xx), components(yy)
+    return lambda xx, xy, yy: _canonical(P.T @ xx @ P, P.T @ xy @ Q, Q.T @ yy @ Q)[1].mean()
+
+
+def _pwcca(*_):
+    def value(xx, xy, yy):
+        U, rho, _ = _canonical(xx, xy, yy)
+        alpha = np.abs(U.T @ _root(xx, 0.5)).sum(1)
+        return (alpha * rho).sum() / alpha.sum()
+
+    return value
+
+
+def _cosine(xx, xy, yy):
+    return np.linalg.svd(xy, compute_uv=False).sum() / np.sqrt(np.trace(xx) * np.trace(yy))
+
+
+CHANGED = {
+    "cca": _cca,
+    "svcca": _svcca,
+    "pwcca": _pwcca,
+    "bures": lambda *_: _cosine,
+    "procrustes": lambda *_: lambda *C: np.sqrt(2 - 2 * _cosine(*C)),
+    "shape-distance": lambda *_: lambda *C: np.arccos(_cosine(*C)),
+}

@@ -123,9 +123,14 @@ def answered(results: dict[Key, Outcome], keys: dict[Key, Key]) -> dict[Key, Out
 
 
 def evaluate(
-    blocks: Blocks, measures: Sequence[Measure], keys: Iterable[Key], parts: Sequence[Part]
+    blocks: Blocks,
+    measures: Sequence[Measure],
+    keys: Iterable[Key],
+    parts: Sequence[Part],
+    *,
+    known: Mapping[Key, Outcome] | None = None,
 ) -> tuple[dict[Key, Outcome], dict[Key, Floats]]:
-    """Every measure of every pair on all speech, and its values on parts of it.
+    """Every measure of every pair on all speech, unless that is `known`, and its values on parts of it.
 
     A refusal stands in the place of its result, also where it is a part that is refused.
     """
@@ -134,14 +139,15 @@ def evaluate(
     inner = [key for key in asked if by_name[key[0]].inner and isinstance(blocks, BlockMoments)]
     others = [key for key in asked if key not in set(inner)]
     whole = Part("all speech", (1,) * len(blocks.sizes))
-    results: dict[Key, Outcome] = {}
-    values: dict[Key, list[float]] = {}
+    results: dict[Key, Outcome] = dict(known or {})
+    values: dict[Key, list[float]] = {key: [r.value] for key, r in results.items() if isinstance(r, Similarity)}
     # One part after another, so that only one is held at a time.
     if inner:
         for part, source in zip([whole, *parts], _products(blocks, [whole, *parts], measures, inner), strict=True):
             _add(results, values, by_name, inner, part, source)
     if others:
-        _add(results, values, by_name, others, whole, blocks.total)
+        if known is None:
+            _add(results, values, by_name, others, whole, blocks.total)
         for part in parts:
             _add(results, values, by_name, others, part, blocks.weighted(part.weights))
     return {key: results[key] for key in asked}, {key: np.array(row[1:]) for key, row in values.items()}
@@ -159,12 +165,16 @@ def _add(
     for key in keys:
         if isinstance(results.get(key), MeasureError):
             continue
-        name, x, y = key
+        measure, (x, y) = measures[key[0]], key[1:]
         try:
-            found = measures[name].compute(source, x, y)
+            if key in results and measure.alone is not None:
+                values[key].append(measure.alone(source, x, y))
+                continue
+            found = measure.compute(source, x, y)
         except MeasureError as refusal:
             if key in results:
-                refusal = MeasureError(f"no interval of {name}, since {part.what} cannot be measured: {refusal}")
+                why = f"since {part.what} cannot be measured: {refusal}"
+                refusal = MeasureError(f"no interval of {measure.name}, {why}")
             results[key] = refusal
             values.pop(key, None)
             continue

@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from otoscope.errors import MeasureError
+from otoscope.measures.inference.block_moments import BlockMoments
 from otoscope.measures.inference.evaluate import (
     Blocks,
     Key,
@@ -21,6 +22,7 @@ from otoscope.measures.inference.evaluate import (
     measures_of,
 )
 from otoscope.measures.inference.halves import Halves, Split, parts_of, split
+from otoscope.measures.inference.linear import left_out_linearly
 from otoscope.measures.inference.scales import PLAIN, Floats, Scale, is_rough, scale_of
 from otoscope.measures.inference.student import check_level, t_quantile
 from otoscope.measures.registry import Measure
@@ -110,13 +112,25 @@ def jackknife_all(
     chosen, splits = measures_of(blocks, measures), split(len(blocks.sizes))
     keys = asked(chosen, pairs)
     without, halved = _left_out(blocks.sizes), parts_of(splits, blocks.sizes)
-    results, values = evaluate(blocks, chosen, keys.values(), [*without, *halved])
     by_name = {m.name: m for m in chosen}
+    linear, others = list[Key](), list[Key]()
+    for key in dict.fromkeys(keys.values()):
+        (linear if by_name[key[0]].gradient and isinstance(blocks, BlockMoments) else others).append(key)
+    results, values = evaluate(blocks, chosen, others, [*without, *halved])
+    if linear:
+        assert isinstance(blocks, BlockMoments)
+        known, left_out = left_out_linearly(blocks, chosen, linear)
+        more, of_halves = evaluate(blocks, chosen, linear, halved, known=known)
+        results |= more
+        values |= {key: np.concatenate([left_out[key], of_halves[key]]) for key in of_halves}
     for key, found in results.items():
         if isinstance(found, Similarity):
             left, halves, measure = values[key][: len(without)], values[key][len(without) :], by_name[key[0]]
             scale, coarse = scale_of(measure, np.array([found.value, *values[key]])), is_rough(measure, rough)
-            spreads = [_error(s, found.value, left, halves, splits, blocks.sizes, coarse) for s in (scale, PLAIN)]
+            counted_twice = not coarse and measure.gradient is None
+            spreads = [
+                _error(s, found.value, left, halves, splits, blocks.sizes, counted_twice) for s in (scale, PLAIN)
+            ]
             low, high = interval(scale, found.value, *spreads[0], len(blocks.sizes), level, rough=coarse)
             results[key] = replace(
                 found,
@@ -154,13 +168,13 @@ def _error(
     halves: Floats,
     splits: Sequence[Split],
     sizes: Sequence[int],
-    rough: bool,
+    counted_twice: bool,
 ) -> tuple[Halves, float]:
-    """What halves say, and the standard error, on the scale."""
+    """What halves say, and the standard error, on the scale; less the second-order part where it is counted twice."""
     at = float(scale.to(np.array(value)))
     about = Halves.of(at, scale.to(halves), splits, sizes)
     variance = spread(at, scale.to(left), sizes)
-    if not rough:
+    if counted_twice:
         variance = max(variance - about.second_order, variance / 2)
     return about, math.sqrt(variance)
 

@@ -19,15 +19,16 @@ CLOSE = 1e-9  # a value this close to the end of its range is at it but for roun
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """A transformation and its inverse."""
+    """A transformation, its inverse and its derivative."""
 
     to: Callable[[Floats], Floats]
     back: Callable[[Floats], Floats]
+    slope: Callable[[Floats], Floats]
 
 
-PLAIN = Scale(lambda v: v, lambda v: v)
-FISHER = Scale(np.arctanh, np.tanh)
-LOG = Scale(np.log, np.exp)
+PLAIN = Scale(lambda v: v, lambda v: v, np.ones_like)
+FISHER = Scale(np.arctanh, np.tanh, lambda v: 1 / (1 - v**2))
+LOG = Scale(np.log, np.exp, lambda v: 1 / v)
 
 
 def scale_of(measure: Measure, values: Floats) -> Scale:

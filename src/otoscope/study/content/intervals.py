@@ -16,9 +16,9 @@ from otoscope.study.needs import LEVEL
 __all__ = ["CORRELATION", "ERROR", "SHARE", "block_interval"]
 
 CORRELATION = FISHER
-SHARE = Scale(lambda v: np.log(v / (1 - v)), lambda v: 1 / (1 + np.exp(-v)))
+SHARE = Scale(lambda v: np.log(v / (1 - v)), lambda v: 1 / (1 + np.exp(-v)), lambda v: 1 / (v * (1 - v)))
 """Of accuracies: between 0 and 1."""
-ERROR = Scale(lambda v: np.log1p(-v), lambda v: -np.expm1(v))
+ERROR = Scale(lambda v: np.log1p(-v), lambda v: -np.expm1(v), lambda v: -1 / (1 - v))
 """Of R²: the logarithm of the share of the variance that is left, any number below 1."""
 
 FEWEST = 3
