@@ -138,6 +138,13 @@ class PairBlock(Sums):
             made[pair] = cls(matrices[0], z(()), z(q), z(p), *(by_utterance if utterances else (None,) * 4))
         return made
 
+    @classmethod
+    def of_covariance(cls, cross: torch.Tensor) -> PairBlock:
+        """A pair of which nothing but A is known."""
+        p, q = cross.shape
+        norms, norm_y, norm_x = (cross.new_full(size, float("nan")) for size in ((), (q,), (p,)))
+        return cls(cross, norms, norm_y, norm_x, spread=None, cross_t=None, cross_s=None, within=None)
+
     def turned(self, x: torch.Tensor | None, y: torch.Tensor | None) -> PairBlock:
         """The sums of (x B, y C) for axes B and C."""
 

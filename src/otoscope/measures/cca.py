@@ -75,9 +75,9 @@ def compute(moments: Moments, x: str, y: str) -> Similarity:
 def gradient(moments: Moments, x: str, y: str) -> Gradient:
     """How `cca` of two layers changes with their covariances."""
     found = canonical(moments, x, y)
-    whiteners = (whitener(moments, name, side, side.rank) for name, side in ((x, found.x), (y, found.y)))
+    Wx, Wy = whitener(moments, x, found.x, found.x.rank), whitener(moments, y, found.y, found.y.rank)
     even = torch.full_like(found.correlations, 1 / len(found.correlations))
-    return of_correlations(*whiteners, found.left, found.correlations, found.right, even)
+    return of_correlations(Wx, Wy, found.left, found.correlations, found.right, even)
 
 
 def check_enough_frames(

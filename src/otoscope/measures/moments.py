@@ -18,6 +18,8 @@ __all__ = ["CentredPair", "InnerProducts", "Moments", "Pair"]
 
 T = TypeVar("T")
 
+TO_UNITS = "to units"  # what `to_units` is remembered under
+
 
 @dataclass(frozen=True, slots=True)
 class InnerProducts:
@@ -291,7 +293,7 @@ class Moments:
         axes = self.axes.get(name)
         if axes is None:
             return None
-        units: torch.Tensor = self.cached(("to units", name), lambda: torch.linalg.inv(axes))
+        units: torch.Tensor = self.cached((TO_UNITS, name), lambda: torch.linalg.inv(axes))
         return units
 
     def has_pair(self, x: str, y: str) -> bool:

@@ -90,7 +90,7 @@ def gradient(moments: Moments, x: str, y: str) -> Gradient:
     found = canonical(moments, x, y)
     U, rho, V = found.left, found.correlations.to(found.left), found.right.to(found.left)
     onto, weights = _units(moments, x, found.x).to(U), _weights(moments, x, y).to(U)
-    whiteners = (whitener(moments, name, side, side.rank) for name, side in ((x, found.x), (y, found.y)))
+    Wx, Wy = whitener(moments, x, found.x, found.x.rank), whitener(moments, y, found.y, found.y.rank)
     with fast_float32():
         F = U.T @ onto
         S = F.sign() * ((rho - weights @ rho) / F.abs().sum())[:, None]
@@ -100,7 +100,7 @@ def gradient(moments: Moments, x: str, y: str) -> Gradient:
         # Within the variates, and out of them where x is the wider layer.
         outwards = (along - U @ (U.T @ along)) / rho.clamp_min(CLOSE)
         Z = U * weights + U @ turning + outwards
-        return of_whitened(*whiteners, U, rho, V, Z, U @ along.T / 2)
+        return of_whitened(Wx, Wy, U, rho, V, Z, U @ along.T / 2)
 
 
 def _weights(moments: Moments, x: str, y: str) -> torch.Tensor:

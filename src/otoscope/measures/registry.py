@@ -58,6 +58,11 @@ class Measure:
     gradient: Callable[[Any, str, str], Gradient] | None = None
     alone: Callable[[Any, str, str], float] | None = None
 
+    @property
+    def lean(self) -> bool:
+        """Whether means and covariances are all that its value takes."""
+        return self.gradient is not None or self.alone is not None
+
 
 _measures: dict[str, Measure] = {}
 

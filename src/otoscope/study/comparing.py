@@ -16,6 +16,7 @@ from otoscope.study.measuring import read_unit, unit_tasks
 from otoscope.study.missing import Missing
 from otoscope.study.needs import LEVEL
 from otoscope.study.preparation import Progress, Speech, build_probes
+from otoscope.study.remembering import forget
 from otoscope.study.results import Results
 from otoscope.study.rows import CheckpointRow, LayerRow
 from otoscope.study.runs import checkpoints_of
@@ -58,6 +59,7 @@ def compare_runs(
 
     tasks = unit_tasks(units, sets, place.measured)
     run_all(tasks, workers=workers, poll=lambda done: show("comparing layers", done, len(tasks)), failed=failed)
+    forget(0)
     content, unread_content = read_off(place, config, speech, store, checkpoints, workers, show)
     told += [*(gap.missing for gap in gaps), *unread_content]
     if all(unit.probe for unit in by_name.values()):

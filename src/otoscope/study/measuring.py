@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from otoscope.asr import FRAME_SHIFT_SECONDS, FeatureStore, ReferenceRecogniser, batches_by_length, pad
+from otoscope.asr import FRAME_SHIFT_SECONDS, FeatureStore, batches_by_length, pad
 from otoscope.capture import SHUFFLED, Gathered, common_grid, gather
 from otoscope.errors import MeasureError, StudyError
 from otoscope.files import file_hash
@@ -20,6 +20,7 @@ from otoscope.measures import Measure, Moments, Samples
 from otoscope.study.kept import Keys, Measured, keep, left_of, read_unit
 from otoscope.study.needs import Interval, Intervals, intervals_of, needs_of, on_grid, sources_of, without_roles
 from otoscope.study.probes import ProbeSet
+from otoscope.study.remembering import Remembering, forget
 from otoscope.study.rows import Comparison, Refusal
 from otoscope.study.units import Checkpoint, Unit, Wanted, by_role, looked_at, wanted_of
 
@@ -67,12 +68,14 @@ def run_unit(unit: Unit, keys: Keys, probe: ProbeSet, folder: Path) -> None:
     """
     for part in left_of(unit, folder, keys):
         keep(part, folder, keys, _measured(part, probe))
+        forget()
 
 
 def _measured(unit: Unit, probe: ProbeSet) -> dict[str, Measured]:
     """One pass over a probe set."""
     store = FeatureStore(probe.store)
-    recognisers = {role: ReferenceRecogniser.load(c.path) for role, c in looked_at(unit).items()}
+    heard = hashlib.sha256(json.dumps([probe.features, list(probe.utterances)]).encode()).hexdigest()
+    recognisers = {role: Remembering(c.path, f"{_hash(c.path)} {heard}") for role, c in looked_at(unit).items()}
     layers = {role: recogniser.layers() for role, recogniser in recognisers.items()}
     grid = probe.grid * common_grid([layer for own in layers.values() for layer in own])
     wanted = list(wanted_of(unit, layers))

@@ -8,7 +8,7 @@ from typing import Any
 
 from otoscope.errors import MeasureError
 from otoscope.measures.checks import Array, Utterances, check_views
-from otoscope.measures.inference.combine import sum_of
+from otoscope.measures.inference.combine import covariances_of, same_origin, sum_of
 from otoscope.measures.inference.grouping import BLOCKS, Label, place
 from otoscope.measures.inference.resample import Resampler
 from otoscope.measures.moments import Moments, Pair
@@ -155,7 +155,17 @@ class BlockMoments:
             if "resampler" not in self._cache:
                 self._cache["resampler"] = Resampler(parts)
             return self._cache["resampler"].moments(weights)  # type: ignore[no-any-return]
-        held = [part for part, w in zip(parts, weights, strict=True) if w]
+        held = self._held(weights)
         if 2 * len(held) > len(parts) and "total" in self._cache:
             return sum_of([self.total], [part for part, w in zip(parts, weights, strict=True) if not w])
         return sum_of(held or [self.blocks[0]])
+
+    def covariances(self, weights: Sequence[int]) -> Moments:
+        """`weighted`, with the covariances of each pair and nothing else, where that is quicker to have."""
+        held = self._held(weights)
+        if not held or any(w > 1 for w in weights) or not all(same_origin(part, self.total) for part in held):
+            return self.weighted(weights)
+        return covariances_of(held, self.total)
+
+    def _held(self, weights: Sequence[int]) -> list[Moments]:
+        return [part for part, w in zip(self.parts, weights, strict=True) if w]

@@ -9,10 +9,10 @@ from typing import TypeVar
 import torch
 
 from otoscope.measures.accumulator import Accumulator
-from otoscope.measures.blocks import Sums
-from otoscope.measures.moments import Moments
+from otoscope.measures.blocks import PairBlock, Sums
+from otoscope.measures.moments import TO_UNITS, Moments
 
-__all__ = ["aligned", "same_origin", "stack", "sum_of"]
+__all__ = ["aligned", "covariances_of", "same_origin", "stack", "sum_of"]
 
 S = TypeVar("S", bound=Sums)
 
@@ -42,6 +42,31 @@ def sum_of(parts: Sequence[Moments], less: Sequence[Moments] = ()) -> Moments:
             squares=made.squares + sign * part.squares,
         )
     return made
+
+
+def covariances_of(parts: Sequence[Moments], like: Moments) -> Moments:
+    """All of `parts` together, with their covariances and nothing else of pairs: a fraction of the sums.
+
+    What CKA's estimators take besides is NaN. `like` has the parts' origins, and what it knows of the axes is kept.
+    """
+    layers = {name: block.copy() for name, block in parts[0].layers.items()}
+    crosses = {pair: block.cross.clone() for pair, block in parts[0].blocks.items()}
+    for part in parts[1:]:
+        for name, layer in part.layers.items():
+            layers[name].add_(layer)
+        for pair, block in part.blocks.items():
+            crosses[pair].add_(block.cross.to(crosses[pair].device))
+    return replace(
+        like,
+        frames=sum(part.frames for part in parts),
+        utterances=None if like.utterances is None else sum(part.utterances or 0 for part in parts),
+        squares=sum(part.squares for part in parts),
+        layers=layers,
+        blocks={pair: PairBlock.of_covariance(cross) for pair, cross in crosses.items()},
+        products={},
+        _cache={key: value for key, value in like._cache.items() if isinstance(key, tuple) and key[0] == TO_UNITS},
+        _pair_cache={},
+    )
 
 
 def aligned(parts: Sequence[Moments]) -> list[Moments]:

@@ -145,11 +145,17 @@ def evaluate(
     if inner:
         for part, source in zip([whole, *parts], _products(blocks, [whole, *parts], measures, inner), strict=True):
             _add(results, values, by_name, inner, part, source)
-    if others:
-        if known is None:
-            _add(results, values, by_name, others, whole, blocks.total)
-        for part in parts:
-            _add(results, values, by_name, others, part, blocks.weighted(part.weights))
+    if others and known is None:
+        _add(results, values, by_name, others, whole, blocks.total)
+    once = isinstance(blocks, BlockMoments) and all(w <= 1 for part in parts for w in part.weights)
+    lean = [key for key in others if once and by_name[key[0]].lean]
+    rest = [key for key in others if key not in set(lean)]
+    for part in parts:
+        if lean:
+            assert isinstance(blocks, BlockMoments)
+            _add(results, values, by_name, lean, part, blocks.covariances(part.weights))
+        if rest:
+            _add(results, values, by_name, rest, part, blocks.weighted(part.weights))
     return {key: results[key] for key in asked}, {key: np.array(row[1:]) for key, row in values.items()}
 
 
