@@ -60,7 +60,7 @@ def measure(
         utterances: at most so many, spread over the corpus.
         samples: measures that need frames see whole utterances of at most so many frames, spread over these.
         intervals: whether to add 95 % intervals, by a jackknife over 20 blocks of speakers (of utterances where fewer
-            than 3 speakers are known). They cost about thirty evaluations of each measure, and 20 times the memory.
+            than 3 speakers are known). They cost eleven to thirty evaluations of each measure, and 20 times the memory.
         progress: called with the number of utterances done.
 
     Returns:
