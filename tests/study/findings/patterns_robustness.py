@@ -60,7 +60,9 @@ def with_probe(main: Results, name: str, further: Results) -> Results:
         for probe, results in (("", main), (name, further))
     ]
     joined = xr.concat(parts, dim="pair", data_vars="minimal", coords="minimal", compat="override")
-    return Results(joined.assign_attrs({**main.dataset.attrs, "probes": json.dumps({name: {}})}))
+    return Results(
+        joined.assign_attrs({**main.dataset.attrs, "probes": json.dumps({name: {"noise": "babble", "grid": 1}})})
+    )
 
 
 def robust_hierarchy(seed: int) -> Results:

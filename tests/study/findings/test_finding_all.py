@@ -10,6 +10,7 @@ import pytest
 from scipy import stats
 
 from otoscope.study.findings import QUESTIONS, find_all
+from otoscope.study.findings.convergence import BOTTOM_UP
 from otoscope.study.findings.evidence import Entry, Values
 from otoscope.study.findings.finding import Effect, Finding
 from otoscope.study.findings.finding_all import corrected
@@ -136,6 +137,30 @@ def test_a_refusal_names_the_run_and_the_reason():
     found = asked.answer("cnn", "cka", [entry])
     assert found.verdict == "not applicable"
     assert found.reason == "cnn/seed0: 3 layers, and the order in depth takes at least 5"
+
+
+def test_a_run_that_cannot_answer_is_left_out_and_named():
+    draw = Draw(2)
+    runs = {f"cnn/seed{s}": {0: chain(draw), 100: chain(draw)} for s in range(4)}
+    results = study(runs, ("within", "shuffled"))
+    bad = (results.dataset["run_x"] == "cnn/seed1") & (results.dataset["kind"] == "within")
+    lacking = type(results)(results.dataset.assign(similarity=results.dataset["similarity"].where(~bad)))
+    whole, rest = (find_all(r, questions=[QUESTIONS[0]], measures=["cka"])[0] for r in (results, lacking))
+    assert (whole.verdict, rest.verdict) == ("holds", "holds")
+    assert list(rest.by_run) == ["cnn/seed0", "cnn/seed2", "cnn/seed3"]
+    assert rest.effect.value == pytest.approx(np.mean([whole.by_run[run] for run in rest.by_run]))
+    assert list(rest.left_out) == ["cnn/seed1"]
+    assert "left out: cnn/seed1 (" in rest.reason
+    assert "similarities were not computed" in rest.reason
+    assert not whole.left_out
+
+
+def test_what_more_checkpoints_would_answer_is_not_enough_data():
+    draw = Draw(2)
+    runs = {f"cnn/seed{s}": {step: chain(draw) for step in (0, 50, 100)} for s in range(2)}
+    (found,) = find_all(study(runs, ("to_final",)), questions=[BOTTOM_UP], measures=["cka"])
+    assert found.verdict == "not enough data"
+    assert "3 checkpoints, and the pace of layers takes at least 5" in found.reason
 
 
 def _two():

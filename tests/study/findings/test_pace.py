@@ -128,7 +128,7 @@ def test_results_of_before_learning_rates_were_kept_are_refused_by_name():
     results = Results.from_rows(pairs, rows, [LayerRow(run, "a", 8, 0.04)])
     old = Results(results.dataset.drop_vars("learning_rate"))
     found, *_ = find_all(old, questions=[PACE_AND_LOSS])
-    assert found.verdict == "not applicable"
+    assert found.verdict == "not enough data"
     assert "learning rate is not known" in found.reason
 
 

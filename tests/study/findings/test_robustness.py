@@ -14,7 +14,7 @@ from otoscope.study.findings.finding import Finding
 from otoscope.study.findings.finding_all import find_all
 from otoscope.study.findings.question import Question
 from otoscope.study.findings.reading import WITHIN, few_layers
-from otoscope.study.findings.robustness import _with_blocks, agreeing, robust
+from otoscope.study.findings.robustness import Alternative, _with_blocks, agreeing, robust
 from tests.study.findings.constructed import Draw, study
 from tests.study.findings.patterns_robustness import NOISY, PATTERNS, with_probe
 
@@ -52,7 +52,8 @@ def test_a_hierarchy_is_robust_where_it_is_in_all_units_and_in_all_speech(built_
         assert [f.verdict for f in first if f.id == "F1"] == ["holds"]
         found += robust(results, [f for f in first if f.id == "F1"], [DEPTH_HIERARCHY])
     assert [f.verdict for f in found].count(verdict) >= DRAWS - 1
-    assert list(found[0].details) == ["cka", "cka-biased", "cca", f"cka on {NOISY}"]
+    ways = ["cka", "cka-biased", "cca", f"cka on {NOISY}"]
+    assert list(found[0].details) == [*ways, "agreeing: estimators", "agreeing: measures", "agreeing: noise"]
     assert found[0].id == "F10-F1"
     assert found[0].of == "cnn"
 
@@ -71,6 +72,16 @@ def test_a_finding_that_does_not_hold_is_robust_where_it_holds_nowhere():
     assert found.verdict == "holds"
     assert found.effect.value == 1
     assert 0 < found.details[f"cka on {NOISY}"] < 0.5
+
+
+def test_ways_are_told_apart_by_what_is_other_in_them():
+    about = {"noisy": {"noise": "babble", "grid": 1}, "coarse": {"noise": None, "grid": 2}, "half": {"grid": 1}}
+    first = Alternative("cka")
+    kinds = {way: way.kind(first, about) for way in (
+        Alternative("cka-biased"), Alternative("cca"), *(Alternative("cka", name) for name in about)
+    )}  # fmt: skip
+    assert list(kinds.values()) == ["estimators", "measures", "noise", "frame grids", "speech"]
+    assert Alternative("cka-biased").kind(Alternative("cca"), about) == "measures"
 
 
 def test_a_finding_at_its_threshold_is_not_certainly_robust():

@@ -105,7 +105,7 @@ def test_findings_are_sorted_by_question_thing_and_measure(tmp_path):
         (lambda c: c["findings"][0].update(weight=1), "findings.0: Additional properties are not allowed"),
         (lambda c: c["findings"][0]["effect"].update(low="0.1"), "findings.0.effect"),
         (lambda c: c.pop("about"), "the file: 'about' is a required property"),
-        (lambda c: c.update(schema_version=2), "has findings schema 2; this Otoscope reads schema 1"),
+        (lambda c: c.update(schema_version=1), "has findings schema 1; this Otoscope reads schema 2"),
     ],
 )
 def test_what_is_not_as_the_schema_says_is_refused_by_name(tmp_path, change, told):

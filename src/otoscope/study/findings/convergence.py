@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from otoscope.study.findings.evidence import Seen
 from otoscope.study.findings.order import agreement
-from otoscope.study.findings.question import Question
+from otoscope.study.findings.question import Question, TooLittle
 from otoscope.study.findings.reading import TO_FINAL
 
 __all__ = ["BOTTOM_UP", "settled"]
@@ -63,7 +63,7 @@ def _refusal(seen: Seen) -> str:
     if layers < FEWEST_LAYERS:
         return f"{layers} layers, and an order in which they settle takes at least {FEWEST_LAYERS}"
     if steps < FEWEST_STEPS:
-        return f"{steps} checkpoints, and the pace of layers takes at least {FEWEST_STEPS}"
+        return TooLittle(f"{steps} checkpoints, and the pace of layers takes at least {FEWEST_STEPS}")
     if not np.isfinite(seen["to_final"]).all():
         return "similarities to the final state were not computed"
     moved = int((seen["to_final"][:, -1] - seen["to_final"][:, 0] >= LEAST_WAY).sum())

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from otoscope.study.findings.evidence import Evidence, Seen, recogniser_of
 from otoscope.study.findings.finding import Finding
-from otoscope.study.findings.question import Question
+from otoscope.study.findings.question import Question, TooLittle
 from otoscope.study.findings.ranks import beyond_trend, correlation, rank_correlation, ranks
 
 __all__ = ["ERRORS_AND_DISTANCE_TO_FINAL", "ERRORS_AND_NEIGHBOURS", "FEWEST_RUNS", "OverRuns"]
@@ -129,7 +129,7 @@ def _no_final_state(run: Seen) -> str:
     if not np.isfinite(np.diagonal(run["within"], 1)).all():
         return "similarities of neighbouring layers were not computed"
     if not np.isfinite(run["dev_wer"][-1]):
-        return "the final checkpoint has no word error rate on dev"
+        return TooLittle("the final checkpoint has no word error rate on dev")
     return ""
 
 

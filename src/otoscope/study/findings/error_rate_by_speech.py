@@ -11,7 +11,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from otoscope.study.findings.evidence import Entry, Evidence, Runs, Seen, Values
-from otoscope.study.findings.question import Question
+from otoscope.study.findings.question import Question, TooLittle
 from otoscope.study.findings.ranks import rank_correlation
 from otoscope.study.results import Results
 
@@ -128,7 +128,8 @@ def _too_little(pair: Seen) -> str:
         return "no speech was left out: set intervals = true"
     told = np.isfinite(agreement) & np.isfinite(wer)
     if told.sum() < FEWEST_BLOCKS:
-        return f"{told.sum()} blocks of speech with words and similarities, and it takes at least {FEWEST_BLOCKS}"
+        there = f"{told.sum()} blocks of speech with words and similarities"
+        return TooLittle(f"{there}, and it takes at least {FEWEST_BLOCKS}")
     if np.ptp(wer[told]) == 0:
         return f"the word error rate is {wer[told][0]:.0%} on every block of speech"
     return ""

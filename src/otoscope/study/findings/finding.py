@@ -40,6 +40,7 @@ class Finding:
     effect where there should be none, or less: in the untrained recogniser, and of shuffled utterances; `beyond` how
     much larger the effect is than each. `p` is `effect.p_above`, `corrected` the same after Benjamini & Hochberg (1995)
     over all findings by the same measure. `by_run` has the effect of each run alone, `details` further numbers by name.
+    `left_out` has the runs that could not answer, each with the reason; the others answered without them.
     """
 
     id: str
@@ -58,3 +59,4 @@ class Finding:
     beyond: Mapping[str, Effect] = field(default_factory=dict)
     by_run: Mapping[str, float] = field(default_factory=dict)
     details: Mapping[str, float] = field(default_factory=dict)
+    left_out: Mapping[str, str] = field(default_factory=dict)

@@ -17,7 +17,7 @@ from otoscope.study.findings.groups import LACKING, Group, Reading, groups_of
 from otoscope.study.findings.irregularity import IRREGULARITY, IRREGULARITY_AGAINST_OTHERS
 from otoscope.study.findings.most_changed import MOST_CHANGED
 from otoscope.study.findings.pace import PACE_AND_LOSS, PACE_AND_RATE
-from otoscope.study.findings.question import Question, verdict_of
+from otoscope.study.findings.question import Question, judged
 from otoscope.study.findings.robustness import robust
 from otoscope.study.findings.seeds import LAYER_MATCHING, SAME_DEPTH
 from otoscope.study.findings.view import Findings
@@ -112,8 +112,7 @@ def corrected(found: Sequence[Finding]) -> list[Finding]:
 def _judged(finding: Finding, p: float | None) -> Finding:
     if p is None or finding.effect is None:
         return finding
-    verdict, reason = verdict_of(finding.effect, finding.least, p)
-    return replace(finding, corrected=p, verdict=verdict, reason=reason)
+    return replace(judged(finding, p), corrected=p)
 
 
 def _answer(question: Question, of: str, groups: Sequence[Group], measure: str, reading: Reading) -> Finding:

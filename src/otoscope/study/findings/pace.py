@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from otoscope.study.findings.evidence import Seen
 from otoscope.study.findings.partial import partial_rank_correlation, unexplained
-from otoscope.study.findings.question import Question
+from otoscope.study.findings.question import Question, TooLittle
 
 __all__ = ["PACE_AND_LOSS", "PACE_AND_RATE", "Pace"]
 
@@ -125,14 +125,15 @@ def _details(relation: Relation, left: Callable[[Pace], float]) -> Callable[[Seq
 def _refusal(seen: Seen) -> str:
     intervals = seen["successive"].shape[1]
     if intervals < FEWEST_INTERVALS:
-        return f"{intervals + 1} checkpoints, and pace against loss takes at least {FEWEST_INTERVALS + 1}"
+        return TooLittle(f"{intervals + 1} checkpoints, and pace against loss takes at least {FEWEST_INTERVALS + 1}")
     if not np.isfinite(seen["successive"]).all():
         return "similarities of successive checkpoints were not computed"
     if not np.isfinite(seen["dev_loss"]).all():
-        return "the loss on the development split is not known at every checkpoint"
+        return TooLittle("the loss on the development split is not known at every checkpoint")
     rate = seen["learning_rate"][1:]
     if not np.isfinite(rate).all():
-        return "the learning rate is not known at every checkpoint: compare again with a version that logs it"
+        unknown = "the learning rate is not known at every checkpoint"
+        return TooLittle(f"{unknown}: compare again with a version that logs it")
     return ""
 
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from otoscope.study.findings.assessing import EffectOf, assess
-from otoscope.study.findings.evidence import Evidence, Seen
+from otoscope.study.findings.evidence import Entry, Evidence, Seen
 from otoscope.study.findings.finding import Effect, Finding, Verdict
 
-__all__ = ["ALPHA", "Question", "Scope", "verdict_of"]
+__all__ = ["ALPHA", "Question", "Scope", "TooLittle", "judged", "verdict_of"]
 
 ALPHA = 0.05
 """The chance of saying "holds" of what does not count, or "does not hold" of what does."""
@@ -22,6 +22,12 @@ FLOOR = 0.1
 Scope = Literal["recogniser", "against others", "seeds", "pair", "study"]
 """What a question is put to: a recogniser by its runs; the same beside the runs of all others; the pairs of its runs;
 two recognisers by pairs of a run of each; all runs of the study."""
+
+
+class TooLittle(str):
+    """A refusal that more checkpoints, runs or speech would lift: the verdict is "not enough data"."""
+
+    __slots__ = ()
 
 
 def _nothing(seen: Sequence[Seen]) -> dict[str, float]:
@@ -35,7 +41,8 @@ class Question:
     `id`, `name`, `claim` and `effect_is` are for the reader; `least` is the smallest effect that counts; `scope` says
     what it is put to. `read` names the arrays that runs show (see `reading.READERS`), each by what `effect` calls it,
     which makes one number of what several show. `baselines` reads the same names where there should be less of it.
-    `refusal` says why what one shows cannot answer the question, "" where it can. `details` gives further numbers.
+    `refusal` says why what one shows cannot answer the question, "" where it can, and `TooLittle` of what more data
+    would mend: those that cannot answer are left out. `details` gives further numbers.
     """
 
     id: str
@@ -63,18 +70,20 @@ class Question:
         """The finding about `of` from what runs show. Its verdict is before the correction for several findings."""
         asked = Finding(self.id, self.name, self.claim, of, measure, effect_is=self.effect_is, least=self.least)
         evidence = self.prepared(evidence)
+        refusals = [self.refusal(entry.only(self.read).seen()) for entry in evidence]
+        left_out = {_label(entry): str(why) for entry, why in zip(evidence, refusals, strict=True) if why}
+        evidence = [entry for entry, why in zip(evidence, refusals, strict=True) if not why]
         main = [entry.only(self.read) for entry in evidence]
         shown = [entry.seen() for entry in main]
-        if refused := [(seen, why) for seen in shown if (why := self.refusal(seen))]:
-            seen, why = refused[0]
-            return replace(asked, verdict="not applicable", reason=f"{_label(seen)}: {why}")
+        if not any(seen.own for seen in shown):
+            lacking = any(isinstance(why, TooLittle) for why in refusals)
+            run, reason = next(iter(left_out.items()))
+            verdict: Verdict = "not enough data" if lacking else "not applicable"
+            return replace(asked, verdict=verdict, reason=f"{run}: {reason}", left_out=left_out)
         effect = assess(self.effect, main, least=self.least, floor=FLOOR * self.least)
-        verdict, reason = verdict_of(effect, self.least, effect.p_above)
+        asked = judged(replace(asked, effect=effect, left_out=left_out), effect.p_above)
         return replace(
             asked,
-            verdict=verdict,
-            reason=reason,
-            effect=effect,
             p=effect.p_above,
             baselines={
                 b: assess(self._at(b), evidence, least=self.least, floor=FLOOR * self.least) for b in self.baselines
@@ -103,8 +112,16 @@ def _of(seen: Seen, prefix: str) -> Seen:
     return Seen(seen.runs, arrays, seen.own)
 
 
-def _label(seen: Seen) -> str:
+def _label(seen: Seen | Entry) -> str:
     return " × ".join(seen.runs)
+
+
+def judged(finding: Finding, p: float) -> Finding:
+    """The finding with the verdict of its effect, by this p-value."""
+    assert finding.effect is not None
+    verdict, reason = verdict_of(finding.effect, finding.least, p)
+    without = "; ".join(f"{run} ({why})" for run, why in finding.left_out.items())
+    return replace(finding, verdict=verdict, reason=f"{reason}; left out: {without}" if without else reason)
 
 
 def verdict_of(effect: Effect, least: float, p: float) -> tuple[Verdict, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -31,6 +32,16 @@ class Alternative:
     measure: str
     probe: str = ""
 
+    def kind(self, than: Alternative, about: Mapping[str, Mapping[str, object]]) -> str:
+        """What is other in it than in the way that the study claims by; `about` says what the probe sets are."""
+        if not self.probe:
+            both = {self.measure, than.measure}
+            return "estimators" if both <= ESTIMATORS else "measures"
+        told = about.get(self.probe, {})
+        if told.get("noise"):
+            return "noise"
+        return "frame grids" if told.get("grid") not in (None, 1) else "speech"
+
     @property
     def name(self) -> str:
         """As a finding's details call it.
@@ -40,6 +51,9 @@ class Alternative:
         """
         return f"{self.measure} on {self.probe}" if self.probe else self.measure
 
+
+ESTIMATORS = frozenset(("cka", "cka-debiased", "cka-biased"))
+"""Of one number, linear CKA."""
 
 Found = tuple[Alternative, list[Entry]]
 """A way to a finding, and what runs show by it."""
@@ -56,7 +70,8 @@ def robust(results: Results, findings: Sequence[Finding], questions: Sequence[Qu
     Formula: effect = (1/A) Σ_a [θ_a > least] = [θ > least], of the finding's effect θ and its effects θ_a by the A
     alternatives. Its interval is that of any finding: all ways are followed again without each seed, and with
     similarities moved as the jackknife over blocks of speech says, the same blocks for all ways. So a finding near its
-    threshold is not robust, although each way may fall on the same side once.
+    threshold is not robust, although each way may fall on the same side once. The share among the ways of each kind
+    (other measures, other estimators of the same one, other speech, frame grids, noise) is beside it in the details.
 
     Arguments:
         results: of a study.
@@ -65,7 +80,7 @@ def robust(results: Results, findings: Sequence[Finding], questions: Sequence[Qu
 
     Returns:
         A finding `F10-<id>` for each finding by the first measure, about the same. `details` have the effect by each
-        way, the finding's own first; NaN where a way leads to none.
+        way, the finding's own first, NaN where a way leads to none; then, as `agreeing: <kind>`, the shares.
 
     Source: Steegen, Tuerlinckx, Gelman & Vanpaemel (2016), who call it a multiverse analysis: a conclusion is shown by
     all reasonable ways of processing the data, not by the one that was chosen.
@@ -129,7 +144,8 @@ def _about(finding: Finding, question: Question, readings: _Readings) -> Finding
     nothing = dict.fromkeys(without, math.nan)
     if len(ways) == 1:
         return replace(asked, reason=_none(without), details={finding.measure: finding.effect.value, **nothing})
-    found = _compared(asked, question, ways).answer(finding.of, finding.measure, _together(question, ways))
+    about = json.loads(readings.results.dataset.attrs.get("probes", "{}"))
+    found = _compared(asked, question, ways, about).answer(finding.of, finding.measure, _together(question, ways))
     untold = f"; no answer by {_listed(without)}" if without else ""
     return replace(found, reason=found.reason + untold, details={**found.details, **nothing})
 
@@ -156,15 +172,26 @@ def _listed(without: Mapping[str, str]) -> str:
     return "; ".join(f"{name} ({reason})" for name, reason in without.items())
 
 
-def _compared(asked: Finding, question: Question, ways: Sequence[Found]) -> Question:
+def _compared(
+    asked: Finding, question: Question, ways: Sequence[Found], about: Mapping[str, Mapping[str, object]]
+) -> Question:
     """The question whether these ways lead to the same side."""
     names = [way.name for way, _ in ways]
+    own = ways[0][0]
+    kinds = [way.kind(own, about) for way, _ in ways[1:]]
 
     def effects(seen: Sequence[Seen]) -> list[float]:
         return [question.effect([_by(name, one) for one in seen]) for name in names]
 
     def details(seen: Sequence[Seen]) -> Mapping[str, float]:
-        return dict(zip(names, effects(seen), strict=True))
+        found = effects(seen)
+        shares = {
+            f"agreeing: {kind}": agreeing(
+                [found[0], *(e for e, k in zip(found[1:], kinds, strict=True) if k == kind)], question.least
+            )
+            for kind in dict.fromkeys(kinds)
+        }
+        return dict(zip(names, found, strict=True)) | shares
 
     return Question(
         id=asked.id,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from pydantic import TypeAdapter
@@ -10,10 +10,11 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
 from otoscope.study.findings.finding import Finding
+from otoscope.study.missing import Missing
 
 __all__ = ["SCHEMA_VERSION", "About", "FindingsFile", "schema"]
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -24,7 +25,8 @@ class About:
 
     `measures` are the study's, in its order: what it claims, it claims by the first. `created` is the date and time of
     the findings in ISO 8601, `results` the SHA-256 of the `results.nc` that they were found in, "" where there was no
-    such file, `versions` are by package those that made the results.
+    such file, `versions` are by package those that made the results. `missing` are the runs, and the parts of runs,
+    that the study was asked for and does not have: the findings are without them.
     """
 
     title: str
@@ -34,13 +36,14 @@ class About:
     versions: dict[str, str]
     created: str
     results: str = ""
+    missing: list[Missing] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class FindingsFile:
     """What a study found: `findings.json`. A number that is not defined is null."""
 
-    schema_version: Literal[1]
+    schema_version: Literal[2]
     about: About
     findings: list[Finding]
 
@@ -70,7 +73,7 @@ def schema() -> dict[str, Any]:
     """The JSON schema (draft 2020-12) of `findings.json`, which `docs/findings.schema.json` holds.
 
     >>> schema()["properties"]["schema_version"]["const"]
-    1
+    2
     """
     made = TypeAdapter(FindingsFile).json_schema(schema_generator=_Schema)
     return {"$schema": DIALECT, **made, "title": "findings.json"}

@@ -37,6 +37,7 @@ def about_study(results: Results, path: Path | str | None = None) -> About:
         versions=json.loads(attrs["versions"]),
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         results="" if path is None else file_hash(Path(path)),
+        missing=list(results.missing),
     )
 
 
