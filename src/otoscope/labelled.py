@@ -190,7 +190,7 @@ def _measure_all(
     found: dict[str, dict[tuple[str, str], Similarity | MeasureError]] = {m.name: {} for m in measures}
     depth = {name: i for i, name in enumerate(data.widths)}
     for x, y in sorted(dict.fromkeys(pairs), key=lambda pair: sorted(depth[name] for name in pair)):
-        for measure in measures:
+        for measure in sorted(measures, key=lambda m: not m.directions):
             done = found[measure.name]
             turned = done.get((y, x)) if measure.symmetric else None
             done[x, y] = turned or _measure(data, measure, x, y)

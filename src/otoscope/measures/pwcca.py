@@ -150,5 +150,6 @@ register(
         invariance=("permutation", "invertible"),
         rough=True,
         gradient=gradient,
+        directions=True,
     )
 )

@@ -42,6 +42,8 @@ class Measure:
             and as 1/n where they share something in all; data do not tell which.
         gradient: how the value changes with the covariances, from the moments and two layers' names. An interval then
             needs no evaluation without each block.
+        directions: whether it takes canonical directions. They give the correlations too, at several times their cost,
+            so that of one pair it is worked out before measures that take only these.
         alone: the value and nothing beside it, where null level and ranks cost more than the value.
     """
 
@@ -56,6 +58,7 @@ class Measure:
     inner: bool = False
     rough: bool = False
     gradient: Callable[[Any, str, str], Gradient] | None = None
+    directions: bool = False
     alone: Callable[[Any, str, str], float] | None = None
 
     @property

@@ -136,6 +136,8 @@ def evaluate(
     """
     by_name = {m.name: m for m in measures}
     asked = list(dict.fromkeys(keys))
+    first_of = {pair: i for i, pair in reversed(list(enumerate(key[1:] for key in asked)))}
+    asked.sort(key=lambda key: (first_of[key[1:]], not by_name[key[0]].directions))
     inner = [key for key in asked if by_name[key[0]].inner and isinstance(blocks, BlockMoments)]
     others = [key for key in asked if key not in set(inner)]
     whole = Part("all speech", (1,) * len(blocks.sizes))

@@ -44,9 +44,8 @@ def left_out_linearly(
     left: dict[Key, Floats] = {}
     for x, y in dict.fromkeys((x, y) for _, x, y in keys):
         gradients: dict[Key, Gradient] = {}
-        for key in keys:
-            if key[1:] != (x, y):
-                continue
+        here = [key for key in keys if key[1:] == (x, y)]
+        for key in sorted(here, key=lambda key: not by_name[key[0]].directions):
             measure = by_name[key[0]]
             assert measure.gradient is not None
             try:
