@@ -49,6 +49,17 @@ class Canonical:
         """V (r_y × k): directions in y, whitened."""
         return self._directions("left" if self._turned else "right")
 
+    def matched(self) -> tuple[Tensor, Tensor]:
+        """U and V whose columns belong to each other; 0 on one side where a correlation is too small to say which."""
+        T = self._whitened
+        if len(T) <= T.shape[1]:
+            U = self._directions("left")
+            V = _matching(T.T, U, self.correlations)
+        else:
+            V = self._directions("right")
+            U = _matching(T, V, self.correlations)
+        return (V, U) if self._turned else (U, V)
+
     def transposed(self) -> Canonical:
         """The same seen from y; what is found for one is found for both."""
         return Canonical(self.y, self.x, self._whitened, self._found, not self._turned)
@@ -84,7 +95,14 @@ def _decompose(moments: Moments, x: str, y: str) -> Canonical:
 def _other(T: Tensor, U: Tensor, correlations: Tensor) -> Tensor:
     """V from U = T V diag(1/ρ); decomposed anew where some ρ are too small to divide by."""
     if bool(correlations[-1] > STEADY):
-        with fast_float32():
-            return (T.T @ U.to(T)) / correlations
+        return _matching(T.T, U, correlations)
     V: Tensor = torch.linalg.svd(T, full_matrices=False)[2].T
     return V
+
+
+def _matching(A: Tensor, U: Tensor, correlations: Tensor) -> Tensor:
+    """A U diag(1/ρ), without what is too small to divide by."""
+    steady = correlations > STEADY
+    with fast_float32():
+        turned = (A @ U.to(A)).to(U)
+    return turned * (steady / correlations.clamp_min(STEADY)).to(U)

@@ -77,7 +77,8 @@ def gradient(moments: Moments, x: str, y: str) -> Gradient:
     found = canonical(moments, x, y)
     Wx, Wy = whitener(moments, x, found.x, found.x.rank), whitener(moments, y, found.y, found.y.rank)
     even = torch.full_like(found.correlations, 1 / len(found.correlations))
-    return of_correlations(Wx, Wy, found.left, found.correlations, found.right, even)
+    U, V = found.matched()
+    return of_correlations(Wx, Wy, U, found.correlations, V, even)
 
 
 def check_enough_frames(

@@ -88,7 +88,7 @@ def gradient(moments: Moments, x: str, y: str) -> Gradient:
     ρ_j²), which is no derivative where two correlations are close: there the gap g is taken as (g² + 0.02²) / g.
     """
     found = canonical(moments, x, y)
-    U, rho, V = found.left, found.correlations.to(found.left), found.right.to(found.left)
+    (U, V), rho = found.matched(), found.correlations
     onto, weights = _units(moments, x, found.x).to(U), _weights(moments, x, y).to(U)
     Wx, Wy = whitener(moments, x, found.x, found.x.rank), whitener(moments, y, found.y, found.y.rank)
     with fast_float32():

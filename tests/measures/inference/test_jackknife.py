@@ -86,6 +86,20 @@ def test_the_weights_of_pwcca_change_too(p, q):
 
 
 @pytest.mark.parametrize("name", CHANGED)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_directions_without_any_correlation_have_no_say(name, dtype):
+    """Some units of y are what x leaves of them: correlations of 0 to rounding, which nothing can be divided by."""
+    views, lengths = speech(150, p=100, q=100)
+    x, y = (v - v.mean(0) for v in (views["x"], views["y"]))
+    y[:, 60:] -= x @ np.linalg.lstsq(x, y[:, 60:], rcond=None)[0]
+    for these in ({"x": x, "y": y}, {"x": x, "y": y[:, 1:]}, {"x": y[:, 1:], "y": x}):
+        kept = BlockMoments.of({k: v.astype(dtype) for k, v in these.items()}, utterances=lengths)
+        found = jackknife(kept, name, "x", "y")
+        assert np.isfinite(found.left_out).all()
+        assert 0 < found.standard_error < 0.1
+
+
+@pytest.mark.parametrize("name", CHANGED)
 def test_values_without_a_block_are_near_those_measured_anew(name):
     views, lengths = speech(100)
     kept = BlockMoments.of(views, utterances=lengths)
