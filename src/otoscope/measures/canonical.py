@@ -23,7 +23,7 @@ class Canonical:
 
     `x` and `y` are the layers' spectra, `correlations` the min(r_x, r_y) values ρ, largest first; `left` and `right`
     are U and V, one column for each, found when they are first asked for: that costs several times the correlations.
-    Directions are float32 where the activations were summed in float32.
+    Directions are float64, but no better than float32 where the activations were summed in float32.
     """
 
     x: Spectrum
@@ -97,7 +97,7 @@ def _other(T: Tensor, U: Tensor, correlations: Tensor) -> Tensor:
     if bool(correlations[-1] > STEADY):
         return _matching(T.T, U, correlations)
     V: Tensor = torch.linalg.svd(T, full_matrices=False)[2].T
-    return V
+    return V.to(U)
 
 
 def _matching(A: Tensor, U: Tensor, correlations: Tensor) -> Tensor:
