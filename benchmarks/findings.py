@@ -1,6 +1,6 @@
 """The AN4 study with all its findings: tables and the report under docs/results/an4-findings/.
 
-    .venv/bin/python -m benchmarks.findings [--main-only] [--seeds 0 1 2] [--out studies/recipe-an4] [--workers N]
+    .venv/bin/python -m benchmarks.findings [--main-only] [--measures NAME …] [--seeds 0 1 2] [--out studies/recipe-an4] [--workers N]
 
 Runs `otoscope study` as recipes/an4.toml says, on the runs that benchmarks/recipes.py has trained in the folder, or
 trains them first (12 runs of half an hour). The corpus is `$OTOSCOPE_CORPORA/an4`, else ../shared/corpora/an4. What is
@@ -123,10 +123,11 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, nargs="+")
     parser.add_argument("--recognisers", nargs="+")
     parser.add_argument("--workers", type=int)
+    parser.add_argument("--measures", nargs="+")
     parser.add_argument("--main-only", action="store_true")
     asked = parser.parse_args()
     began = time.monotonic()
-    config = recipe("an4", asked.seeds, asked.recognisers, main_only=asked.main_only)
+    config = recipe("an4", asked.seeds, asked.recognisers, measures=asked.measures, main_only=asked.main_only)
     run_study(config, asked.out, workers=asked.workers, command=sys.argv, progress=progress)
     page = write_report(asked.out)
     seconds = time.monotonic() - began

@@ -28,14 +28,21 @@ MEANT = {"an4": {GREEDY: 0.10, NGRAM: 0.06}}
 
 
 def recipe(
-    name: str, seeds: list[int] | None, recognisers: list[str] | None, *, main_only: bool = False
+    name: str,
+    seeds: list[int] | None,
+    recognisers: list[str] | None,
+    *,
+    measures: list[str] | None = None,
+    main_only: bool = False,
 ) -> StudyConfig:
-    """The recipe, on a corpus that lies here where there is one, perhaps some of its runs; or without further probe
-    sets and content."""
+    """The recipe, on a corpus that lies here where there is one: all of it, or some of its runs and measures, or
+    without further probe sets and content."""
     asked = StudyConfig.read(ROOT / "recipes" / f"{name}.toml")
     here = Path(os.environ.get("OTOSCOPE_CORPORA", ROOT.parent / "shared" / "corpora")) / asked.corpus
     some = {n: r for n, r in asked.recognisers.items() if not recognisers or n in recognisers}
     fields = asked.model_dump(exclude_none=True) | {"seeds": seeds or asked.seeds}
+    if measures:
+        fields["measures"] = measures
     if main_only:
         fields |= {"probes": {}, "content": []}
     fields["recognisers"] = {n: r.model_dump(exclude_none=True) for n, r in some.items()}

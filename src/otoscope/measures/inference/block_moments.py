@@ -155,17 +155,23 @@ class BlockMoments:
             if "resampler" not in self._cache:
                 self._cache["resampler"] = Resampler(parts)
             return self._cache["resampler"].moments(weights)  # type: ignore[no-any-return]
-        held = self._held(weights)
+        held, left = self._halved(weights)
         if 2 * len(held) > len(parts) and "total" in self._cache:
-            return sum_of([self.total], [part for part, w in zip(parts, weights, strict=True) if not w])
+            return sum_of([self.total], left)
         return sum_of(held or [self.blocks[0]])
 
     def covariances(self, weights: Sequence[int]) -> Moments:
         """`weighted`, with the covariances of each pair and nothing else, where that is quicker to have."""
-        held = self._held(weights)
+        held, left = self._halved(weights)
         if not held or any(w > 1 for w in weights) or not all(same_origin(part, self.total) for part in held):
             return self.weighted(weights)
-        return covariances_of(held, self.total)
+        if len(held) > len(left):
+            return covariances_of([self.total], left, self.total)
+        return covariances_of(held, [], self.total)
 
-    def _held(self, weights: Sequence[int]) -> list[Moments]:
-        return [part for part, w in zip(self.parts, weights, strict=True) if w]
+    def _halved(self, weights: Sequence[int]) -> tuple[list[Moments], list[Moments]]:
+        """The parts that occur, and those that do not."""
+        found = [
+            [part for part, w in zip(self.parts, weights, strict=True) if bool(w) == held] for held in (True, False)
+        ]
+        return found[0], found[1]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -44,23 +44,28 @@ def sum_of(parts: Sequence[Moments], less: Sequence[Moments] = ()) -> Moments:
     return made
 
 
-def covariances_of(parts: Sequence[Moments], like: Moments) -> Moments:
-    """All of `parts` together, with their covariances and nothing else of pairs: a fraction of the sums.
+def covariances_of(parts: Sequence[Moments], less: Sequence[Moments], like: Moments) -> Moments:
+    """All of `parts` together without those in `less`, with covariances and nothing else of pairs.
 
-    What CKA's estimators take besides is NaN. `like` has the parts' origins, and what it knows of the axes is kept.
+    That is a fraction of the sums; what CKA's estimators take besides is NaN. `like` has the parts' origins, and what
+    it knows of the axes is kept.
     """
     layers = {name: block.copy() for name, block in parts[0].layers.items()}
     crosses = {pair: block.cross.clone() for pair, block in parts[0].blocks.items()}
-    for part in parts[1:]:
+    for part, sign in [*((p, 1) for p in parts[1:]), *((p, -1) for p in less)]:
         for name, layer in part.layers.items():
-            layers[name].add_(layer)
+            (layers[name].add_ if sign > 0 else layers[name].sub_)(layer)
         for pair, block in part.blocks.items():
-            crosses[pair].add_(block.cross.to(crosses[pair].device))
+            crosses[pair].add_(block.cross.to(crosses[pair].device), alpha=sign)
+
+    def count(of: Callable[[Moments], int | None]) -> int:
+        return sum(of(part) or 0 for part in parts) - sum(of(part) or 0 for part in less)
+
     return replace(
         like,
-        frames=sum(part.frames for part in parts),
-        utterances=None if like.utterances is None else sum(part.utterances or 0 for part in parts),
-        squares=sum(part.squares for part in parts),
+        frames=count(lambda part: part.frames),
+        utterances=None if like.utterances is None else count(lambda part: part.utterances),
+        squares=count(lambda part: part.squares),
         layers=layers,
         blocks={pair: PairBlock.of_covariance(cross) for pair, cross in crosses.items()},
         products={},
