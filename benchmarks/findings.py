@@ -1,6 +1,7 @@
 """The AN4 study with all its findings: tables and the report under docs/results/an4-findings/.
 
-    .venv/bin/python -m benchmarks.findings [--main-only] [--measures NAME …] [--seeds 0 1 2] [--out studies/recipe-an4] [--workers N]
+    .venv/bin/python -m benchmarks.findings [--main-only] [--measures NAME …] [--seeds 0 1 2] [--workers N]
+        [--out studies/recipe-an4]
 
 Runs `otoscope study` as recipes/an4.toml says, on the runs that benchmarks/recipes.py has trained in the folder, or
 trains them first (12 runs of half an hour). The corpus is `$OTOSCOPE_CORPORA/an4`, else ../shared/corpora/an4. What is
