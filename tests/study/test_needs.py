@@ -85,7 +85,7 @@ def test_intervals_are_those_of_the_arrays_for_both_sources_and_both_orders():
         expected = [float(direct[f"{name}_{end}"].sel(at)) for end in ("low", "high")]
         np.testing.assert_allclose(ends[:2], expected, rtol=1e-9)
         assert len(ends.left_out) == 10
-    for name in ("cka-debiased", "pwcca"):  # each speaker is a block: what is left without each of them
+    for name in ("cka-debiased", "regression"):  # each speaker is a block: what is left without each of them
         kept = [[i for i, s in enumerate(speakers) if s != out] for out in dict.fromkeys(speakers)]
         rows = [torch.cat([torch.arange(60 * i, 60 * i + 60) for i in utterances]) for utterances in kept]
         values = [

@@ -88,12 +88,14 @@ def gradient(moments: Moments, x: str, y: str) -> Gradient:
     ρ_j²), which is no derivative where two correlations are close: there the gap g is taken as (g² + 0.02²) / g.
     """
     found = canonical(moments, x, y)
-    (U, V), rho = found.matched(), found.correlations
-    onto, weights = _units(moments, x, found.x).to(U), _weights(moments, x, y).to(U)
+    onto = _units(moments, x, found.x)
+    U, V = (side.to(onto) for side in _principal_among_equal(found.matched(), found.correlations, onto))
+    rho, weights = found.correlations.to(onto), _weights(moments, x, y).to(onto)
     Wx, Wy = whitener(moments, x, found.x, found.x.rank), whitener(moments, y, found.y, found.y.rank)
     with fast_float32():
         F = U.T @ onto
-        S = F.sign() * ((rho - weights @ rho) / F.abs().sum())[:, None]
+        told = F.abs() > EQUAL * onto.norm(dim=0)  # a unit that a variate has no part in has no sign there
+        S = told * F.sign() * ((rho - weights @ rho) / F.abs().sum())[:, None]
         K, along = S @ F.T, onto @ S.T
         gap = rho[:, None] ** 2 - rho[None, :] ** 2
         turning = rho * (K - K.T) * gap / (gap**2 + CLOSE**2)
@@ -109,7 +111,7 @@ def _weights(moments: Moments, x: str, y: str) -> torch.Tensor:
     def weigh() -> torch.Tensor:
         found = canonical(moments, x, y)
         onto = _units(moments, x, found.x)
-        directions = _principal_among_equal(found.left, found.correlations, onto)
+        (directions,) = _principal_among_equal((found.left,), found.correlations, onto)
         with fast_float32():
             weights = (directions.to(onto).T @ onto).abs().sum(1).double()
         return weights / weights.sum()
@@ -127,17 +129,23 @@ def _units(moments: Moments, x: str, X: Spectrum) -> torch.Tensor:
     return moments.cached(("units", x), units)
 
 
-def _principal_among_equal(U: torch.Tensor, correlations: torch.Tensor, onto: torch.Tensor) -> torch.Tensor:
-    """Variates of equal correlation, turned to the axes along which x varies most: otherwise rounding chooses."""
+def _principal_among_equal(
+    directions: tuple[torch.Tensor, ...], correlations: torch.Tensor, onto: torch.Tensor
+) -> tuple[torch.Tensor, ...]:
+    """Variates of equal correlation, turned to the axes along which x varies most: otherwise rounding chooses.
+
+    `directions` are U, and perhaps V, which turns with it.
+    """
     steps = (correlations[:-1] - correlations[1:] > EQUAL).nonzero().flatten() + 1
     edges = [0, *steps.tolist(), len(correlations)]
     if len(edges) in (2, len(correlations) + 1):
-        return U  # none are equal; or all are, and then no weight matters
-    turned = U.clone()
+        return directions  # none are equal; or all are, and then no weight matters
+    turned = tuple(side.clone() for side in directions)
     for start, stop in pairwise(edges):
         if stop - start > 1:
-            group = U[:, start:stop]
-            turned[:, start:stop] = group @ left_svd(group.T @ onto.double())[0]
+            turn = left_svd(directions[0][:, start:stop].T @ onto.double())[0]
+            for side, made in zip(directions, turned, strict=True):
+                made[:, start:stop] = side[:, start:stop] @ turn
     return turned
 
 
