@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import resource
 import shutil
 import sys
@@ -42,6 +43,9 @@ PAPER = (
 """What Ollerenshaw, Jalal & Hain (2021) say, the verdict that bears it out, and the findings that ask it, the first of
 which decides."""
 
+AGREEING = "agreeing: "
+"""How F10's details begin that are shares."""
+
 UNBIASED = "cka"
 """On speech; the other measures of the study are biased or have a null level above zero."""
 
@@ -54,7 +58,10 @@ def cell(finding: Finding | None) -> str:
 
 
 def interval(effect: Effect | None) -> str:
-    return "–" if effect is None else f"{effect.value:.2f} [{effect.low:.2f}, {effect.high:.2f}]"
+    if effect is None or math.isnan(effect.value):
+        return "–"
+    value = f"{effect.value + 0.0:.2f}"
+    return value if math.isnan(effect.low) else f"{value} [{effect.low:.2f}, {effect.high:.2f}]"
 
 
 def paper(findings: Findings, measures: Sequence[str]) -> list[str]:
@@ -93,6 +100,18 @@ def every(findings: Iterable[Finding]) -> list[str]:
         p = "–" if f.corrected is None else f"{f.corrected:.2g}"
         why = f"above {f.least:g}" if f.effect else f.reason
         lines.append(f"| {f.id} | {f.of} | {f.verdict} | {interval(f.effect)} | {' | '.join(beyond)} | {p} | {why} |")
+    return lines
+
+
+def robustness(findings: Iterable[Finding]) -> list[str]:
+    """F10 of every finding, with the share of other ways on its side, by what is other in them."""
+    shown = [f for f in findings if f.effect is not None]
+    kinds = list(dict.fromkeys(name for f in shown for name in f.details if name.startswith(AGREEING)))
+    head = "| finding | of | verdict | all other ways | " + " | ".join(k.removeprefix(AGREEING) for k in kinds)
+    lines = [head + " |", "|---|---|---|---" + "|---" * len(kinds) + "|"]
+    for f in shown:
+        by = [f"{f.details[k]:.2f}" if k in f.details else "–" for k in kinds]
+        lines.append(f"| {f.id} | {f.of} | {f.verdict} | {interval(f.effect)} | {' | '.join(by)} |")
     return lines
 
 
@@ -140,7 +159,8 @@ def main() -> int:
     lines = [
         "# AN4: what happens inside four architectures",
         "",
-        f"The study of recipes/an4.toml: {', '.join(config.recognisers)}, seeds {', '.join(map(str, config.seeds))}. "
+        f"The study of recipes/an4.toml: {', '.join(config.recognisers)}, seed{'s' if len(config.seeds) > 1 else ''} {', '.join(map(str, config.seeds))}"
+        f"{', the main probe set alone' if asked.main_only else ''}. "
         f"Verdicts are by `{first}` unless said otherwise; [findings](../../findings.md) says what they mean, "
         "[report.html](report.html) shows them.",
         "",
@@ -153,7 +173,13 @@ def main() -> int:
         "",
         "## All findings",
         "",
-        *every(f for f in findings if f.measure == first),
+        *every(f for f in findings if f.measure == first and not f.id.startswith("F10")),
+        "",
+        "## Do they hang on the measure or the speech? (F10)",
+        "",
+        "The share of other ways to the same question that lead to the same side of what counts.",
+        "",
+        *robustness(f for f in findings if f.measure == first and f.id.startswith("F10")),
         "",
         "## Runs",
         "",
