@@ -159,7 +159,7 @@ def main() -> int:
     lines = [
         "# AN4: what happens inside four architectures",
         "",
-        f"The study of recipes/an4.toml: {', '.join(config.recognisers)}, seed{'s' if len(config.seeds) > 1 else ''} {', '.join(map(str, config.seeds))}"
+        f"The study of recipes/an4.toml: {', '.join(config.recognisers)}, seeds {', '.join(map(str, config.seeds))}"
         f"{', the main probe set alone' if asked.main_only else ''}. "
         f"Verdicts are by `{first}` unless said otherwise; [findings](../../findings.md) says what they mean, "
         "[report.html](report.html) shows them.",
