@@ -157,7 +157,7 @@ def main() -> int:
     first = results.measures[0]
     command = " ".join(["python -m benchmarks.findings", *sys.argv[1:]])
     lines = [
-        "# AN4: what happens inside four architectures",
+        "# AN4: what happens inside recognisers",
         "",
         f"The study of recipes/an4.toml: {', '.join(config.recognisers)}, seeds {', '.join(map(str, config.seeds))}"
         f"{', the main probe set alone' if asked.main_only else ''}. "
