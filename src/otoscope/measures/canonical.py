@@ -8,13 +8,12 @@ import torch
 from torch import Tensor
 
 from otoscope.float32 import fast_float32
+from otoscope.measures.gradient import STEADY
 from otoscope.measures.moments import Moments
 from otoscope.measures.spectrum import Spectrum, spectrum, whitened_cross
 from otoscope.measures.svd import left_svd, singular_values
 
 __all__ = ["Canonical", "canonical"]
-
-STEADY = 1e-6  # correlations above this can be divided by; what they leave of the other side's directions is noise
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from otoscope.float32 import fast_float32
 
 __all__ = ["STEADY", "Gradient", "of_correlations", "of_whitened"]
 
-STEADY = 1e-6  # of the largest: a smaller singular value has no direction of its own, and no derivative
+STEADY = 1e-6  # of the largest: smaller singular values cannot be divided by, and their directions are noise
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,15 +5,16 @@ from __future__ import annotations
 import torch
 
 from otoscope.errors import MeasureError
+from otoscope.measures.canonical import Canonical
 from otoscope.measures.cca import check_enough_frames
 from otoscope.measures.checks import Array
-from otoscope.measures.gradient import STEADY, Gradient, of_correlations
+from otoscope.measures.gradient import Gradient, of_correlations
 from otoscope.measures.moments import Moments
 from otoscope.measures.nulls import mean_correlation
 from otoscope.measures.registry import Measure, register
 from otoscope.measures.result import Similarity
 from otoscope.measures.spectrum import spectrum, whitened_cross, whitener
-from otoscope.measures.svd import left_svd, singular_values
+from otoscope.measures.svd import singular_values
 
 __all__ = ["compute", "svcca"]
 
@@ -79,14 +80,10 @@ def gradient(moments: Moments, x: str, y: str, *, variance: float = 0.99) -> Gra
     """
     X, Y = (spectrum(moments, name, standardised=False) for name in (x, y))
     kx, ky = X.components(variance), Y.components(variance)
-    T = whitened_cross(moments, x, y, X, Y, kx, ky)
-    U, correlations = left_svd(T if kx <= ky else T.T)
-    U = U.to(T)
-    V = (T if kx <= ky else T.T).T @ U / correlations.clamp_min(STEADY).to(T)
-    left, right = (U, V) if kx <= ky else (V, U)
-    whiteners = whitener(moments, x, X, kx), whitener(moments, y, Y, ky)
-    even = torch.full_like(correlations, 1 / len(correlations))
-    return of_correlations(*whiteners, left, correlations, right, even)
+    found = Canonical(X, Y, whitened_cross(moments, x, y, X, Y, kx, ky), {})
+    (U, V), rho = found.matched(), found.correlations
+    Wx, Wy = whitener(moments, x, X, kx), whitener(moments, y, Y, ky)
+    return of_correlations(Wx, Wy, U, rho, V, torch.full_like(rho, 1 / len(rho)))
 
 
 register(

@@ -155,21 +155,21 @@ class BlockMoments:
             if "resampler" not in self._cache:
                 self._cache["resampler"] = Resampler(parts)
             return self._cache["resampler"].moments(weights)  # type: ignore[no-any-return]
-        held, left = self._halved(weights)
+        held, left = self._apart(weights)
         if 2 * len(held) > len(parts) and "total" in self._cache:
             return sum_of([self.total], left)
         return sum_of(held or [self.blocks[0]])
 
     def covariances(self, weights: Sequence[int]) -> Moments:
         """`weighted`, with the covariances of each pair and nothing else, where that is quicker to have."""
-        held, left = self._halved(weights)
+        held, left = self._apart(weights)
         if not held or any(w > 1 for w in weights) or not all(same_origin(part, self.total) for part in held):
             return self.weighted(weights)
         if len(held) > len(left):
             return covariances_of([self.total], left, self.total)
         return covariances_of(held, [], self.total)
 
-    def _halved(self, weights: Sequence[int]) -> tuple[list[Moments], list[Moments]]:
+    def _apart(self, weights: Sequence[int]) -> tuple[list[Moments], list[Moments]]:
         """The parts that occur, and those that do not."""
         found = [
             [part for part, w in zip(self.parts, weights, strict=True) if bool(w) == held] for held in (True, False)

@@ -47,8 +47,9 @@ def jackknife(
     `Halves`). For the measures in `rough` the bias may fall as 1/n or as 1/√n: the interval spans both corrections,
     and V is taken whole.
 
-    Use it for an interval of any measure: one evaluation for each block and ten more, at once for CKA. It is the
-    interval that the coverage table in docs/results/coverage/README.md recommends. Not with fewer than about ten
+    Use it for an interval of any measure: one evaluation for each block and ten more, at once for CKA. Where a measure
+    has a derivative, θ₍b₎ comes from that (see `left_out_linearly`), and V is taken whole. It is the interval that the
+    coverage table in docs/results/coverage/README.md recommends. Not with fewer than about ten
     clusters, nor where a few hold most of the speech.
 
     Arguments:
