@@ -187,7 +187,7 @@ def choices(cell: Cell, studies: int, resamples: int) -> list[str]:
     for index in range(studies):
         views, lengths = cell.study(index)
         blocks = BlockMoments.of(views, utterances=lengths)
-        random, count, resampler = np.random.default_rng(index), len(blocks.sizes), Resampler(blocks)
+        random, count, resampler = np.random.default_rng(index), len(blocks.sizes), Resampler(blocks.parts)
         weights = [np.bincount(random.integers(0, count, count), minlength=count) for _ in range(resamples)]
         parts = [blocks.total, *(blocks.without(b) for b in range(count)), *(resampler.moments(w) for w in weights)]
         made = jackknife_all(blocks, CHOICES, [("x", "y")])
