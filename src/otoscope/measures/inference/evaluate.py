@@ -181,8 +181,9 @@ def _add(
             found = measure.compute(source, x, y)
         except MeasureError as refusal:
             if key in results:
-                why = f"since {part.what} cannot be measured: {refusal}"
-                refusal = MeasureError(f"no interval of {measure.name}, {why}")
+                refusal = MeasureError(
+                    f"no interval of {measure.name}, since {part.what} cannot be measured: {refusal}"
+                )
             results[key] = refusal
             values.pop(key, None)
             continue
