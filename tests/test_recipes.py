@@ -12,7 +12,7 @@ from otoscope.cli.app import app
 from otoscope.corpora import SOURCES
 
 RECIPES = sorted((Path(__file__).parents[1] / "recipes").glob("*.toml"))
-RUN: set[str] = set()
+RUN = {"an4"}  # the others are marked as not yet run
 
 
 def header(path):
