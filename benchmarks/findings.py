@@ -147,15 +147,15 @@ def main() -> int:
     parser.add_argument("--main-only", action="store_true")
     asked = parser.parse_args()
     began = time.monotonic()
+    command = " ".join(["python -m benchmarks.findings", *sys.argv[1:]])
     config = recipe("an4", asked.seeds, asked.recognisers, measures=asked.measures, main_only=asked.main_only)
-    run_study(config, asked.out, workers=asked.workers, command=sys.argv, progress=progress)
+    run_study(config, asked.out, workers=asked.workers, command=command.split(), progress=progress)
     page = write_report(asked.out)
     seconds = time.monotonic() - began
     results, findings = Results.load(asked.out / "results.nc"), load(asked.out / "findings.json")
     about = json.loads((asked.out / "manifest.json").read_text(encoding="utf-8"))
     memory = 1024 * max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     first = results.measures[0]
-    command = " ".join(["python -m benchmarks.findings", *sys.argv[1:]])
     lines = [
         "# AN4: what happens inside recognisers",
         "",
