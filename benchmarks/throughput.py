@@ -60,8 +60,8 @@ class NoPositions(nn.Module):
 class Theirs(Network):
     """Our front end and output, and an encoder of transformers in between."""
 
-    def __init__(self, ours: Network, encoder: nn.Module) -> None:
-        super().__init__(ours.width, ours.output.out_features)
+    def __init__(self, ours: Network, encoder: nn.Module, config: ModelConfig) -> None:
+        super().__init__(ours.width, ours.output.out_features, config)
         self.subsample = ours.get_submodule("subsample")
         self.encoder = encoder
 
@@ -94,12 +94,12 @@ def theirs(config: ModelConfig, ours: Network) -> Network:
         }
         conformer = Wav2Vec2ConformerEncoder(transformers.Wav2Vec2ConformerConfig(**settings))
         conformer.pos_conv_embed = None  # its forward pass does not call it
-        return Theirs(ours, conformer)
+        return Theirs(ours, conformer, config)
     encoder = Wav2Vec2EncoderStableLayerNorm(
         transformers.Wav2Vec2Config(**settings, hidden_act="gelu", attn_implementation="sdpa")
     )
     encoder.pos_conv_embed = NoPositions()
-    return Theirs(ours, encoder)
+    return Theirs(ours, encoder, config)
 
 
 def speech(folder: Path) -> tuple[dict[str, str], FeatureStore]:
