@@ -62,6 +62,11 @@ class Asked:
         """What the effect is compared with."""
         return tuple(dict.fromkeys(name for f in self.told for name in f.baselines))
 
+    @property
+    def beyond(self) -> tuple[str, ...]:
+        """The baselines that it is told how far the effect is beyond: not the random order, where there is none."""
+        return tuple(dict.fromkeys(name for f in self.told for name in f.beyond))
+
 
 @dataclass(frozen=True)
 class Chapter:

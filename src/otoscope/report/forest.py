@@ -11,15 +11,19 @@ from otoscope.report.claims import Asked, span
 from otoscope.report.specs import Spec, to_spec, with_rows
 from otoscope.report.theme import CATEGORIES
 from otoscope.study.findings import Effect, Finding
+from otoscope.study.findings.question import RANDOM_ORDER
 
 __all__ = ["KEY", "forest_described", "forest_spec"]
 
 WIDTH = 250
 EFFECT, BASELINE = CATEGORIES[0], CATEGORIES[7]
-HOLLOW = ("circle", "diamond", "square", "triangle-up")
-"""Of baselines, in their order: untrained, shuffled."""
+HOLLOW = {"untrained": "circle", "shuffled": "diamond", RANDOM_ORDER: "square"}
+"""Of baselines."""
 
-KEY = "● effect with its interval, | each seed alone; hollow: ○ untrained, ◇ shuffled; dashed: what counts begins here"
+KEY = (
+    "● effect with its interval, | each seed alone; hollow: ○ untrained, ◇ shuffled, □ in a random order; dashed: what "
+    "counts begins here"
+)
 """What the marks mean, for figures that stand alone."""
 
 
@@ -59,7 +63,7 @@ def forest_spec(asked: Asked) -> Spec:
         .encode(
             x=x,
             tooltip=told,
-            shape=alt.Shape("place:N", scale=alt.Scale(domain=names[1:], range=list(HOLLOW)), legend=None),
+            shape=alt.Shape("place:N", scale=alt.Scale(domain=list(HOLLOW), range=list(HOLLOW.values())), legend=None),
         ),
         only("datum.group == 'effect' && datum.what == 'effect'")
         .mark_point(size=62, filled=True, opacity=1, color=EFFECT)

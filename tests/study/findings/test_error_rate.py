@@ -77,9 +77,27 @@ def test_a_run_whose_errors_only_fall_with_the_steps_is_passed_over():
     assert math.isnan(nearer_and_better([untold]))
 
 
+def test_a_run_whose_layers_only_near_their_end_with_the_steps_is_passed_over():
+    course, off = off_course(3)
+    assert math.isnan(nearer_and_better([checkpoints(course, 2 - course - off)]))
+
+
+def test_checkpoints_and_runs_in_a_random_order_are_the_baseline():
+    courses = [off_course(k) for k in range(3)]
+    runs = [checkpoints(c + off, 2 - c - off**2, f"cnn/seed{k}") for k, (c, off) in enumerate(courses)]
+    chance = ERRORS_AND_DISTANCE_TO_FINAL.answer("cnn", "cka", [entry(run) for run in runs]).baselines["random order"]
+    assert abs(chance.value) < 0.1
+    assert -0.5 < chance.low < -0.1 < 0.1 < chance.high < 0.5
+    found = ERRORS_AND_NEIGHBOURS.answer("all recognisers", "cka", [entry(run) for run in many(1)])
+    chance = found.baselines["random order"]
+    assert abs(chance.value) < 0.1
+    assert -0.9 < chance.low < -0.4 < 0.4 < chance.high < 0.9  # of ten runs
+
+
 def test_few_checkpoints_are_refused():
     found = ERRORS_AND_DISTANCE_TO_FINAL.answer("cnn", "cka", [entry(checkpoints(*off_course(n=7)))])
     assert found.reason == "cnn/seed0: 7 checkpoints with a word error rate before the final one, and it takes 8"
+    assert found.verdict == "not enough data"
 
 
 def final(run, neighbours, wer):

@@ -11,6 +11,7 @@ from scipy import stats
 
 from otoscope.study.findings import QUESTIONS, find_all
 from otoscope.study.findings.convergence import BOTTOM_UP
+from otoscope.study.findings.depth_hierarchy import CLOSE_LAYERS
 from otoscope.study.findings.evidence import Entry, Values
 from otoscope.study.findings.finding import Effect, Finding
 from otoscope.study.findings.finding_all import corrected
@@ -153,6 +154,15 @@ def test_a_run_that_cannot_answer_is_left_out_and_named():
     assert "left out: cnn/seed1 (" in rest.reason
     assert "similarities were not computed" in rest.reason
     assert not whole.left_out
+
+
+def test_a_hierarchy_that_is_not_there_cannot_be_limited_to_close_layers():
+    alike = [Values(0.5 + 0.01 * np.random.default_rng(s).random((7, 7)) + 0.5 * np.eye(7)) for s in range(3)]
+    entries = [Entry((f"cnn/seed{s}",), {"within": values}) for s, values in enumerate(alike)]
+    found = replace(CLOSE_LAYERS, baselines={}).answer("cnn", "cka", entries)
+    assert found.verdict == "not applicable"
+    assert found.reason.startswith("no hierarchy in depth that could be limited: Somers' D ")
+    assert found.effect is None
 
 
 def test_what_more_checkpoints_would_answer_is_not_enough_data():

@@ -6,12 +6,11 @@ import math
 
 import numpy as np
 import pytest
-from scipy import stats
 
 from otoscope.study.findings import find_all
-from otoscope.study.findings.evidence import Seen
+from otoscope.study.findings.evidence import Entry, Seen, Values
 from otoscope.study.findings.pace import PACE_AND_LOSS, PACE_AND_RATE, Pace, pace_and_loss, pace_and_rate
-from otoscope.study.findings.partial import partial_rank_correlation, unexplained
+from otoscope.study.findings.partial import partial_rank_correlation
 from otoscope.study.results import CheckpointRow, Comparison, LayerRow, Results
 from tests.study.findings.patterns_depth_and_pace import PATTERNS
 
@@ -28,35 +27,6 @@ def seen(**changes):
         "learning_rate": np.concatenate([[np.nan], random.uniform(0, 1, N)]),
     }
     return Seen(("cnn/seed0",), arrays | changes)
-
-
-def test_with_nothing_given_it_is_spearmans():
-    x, y = np.random.default_rng(0).integers(0, 6, (2, 30)).astype(float)
-    assert partial_rank_correlation(x, y) == pytest.approx(stats.spearmanr(x, y).statistic)
-
-
-def test_one_thing_given_is_the_textbooks_partial_correlation():
-    x, y, z = np.random.default_rng(1).normal(size=(3, 25)) + np.linspace(0, 3, 25)
-    xy, xz, yz = (stats.spearmanr(*pair).statistic for pair in ((x, y), (x, z), (y, z)))
-    expected = (xy - xz * yz) / math.sqrt((1 - xz**2) * (1 - yz**2))
-    assert partial_rank_correlation(x, y, (z,)) == pytest.approx(expected)
-    assert unexplained(x, (z,)) == pytest.approx(1 - xz**2)
-
-
-def test_two_things_given_are_taken_out_one_after_the_other():
-    """r_xy.zw from the three correlations that are partial in z (Kendall 1942)."""
-    x, y, z, w = np.random.default_rng(2).normal(size=(4, 25)) + np.linspace(0, 2, 25)
-    xy, xw, yw = (partial_rank_correlation(*pair, (z,)) for pair in ((x, y), (x, w), (y, w)))
-    expected = (xy - xw * yw) / math.sqrt((1 - xw**2) * (1 - yw**2))
-    assert partial_rank_correlation(x, y, (z, w)) == pytest.approx(expected)
-
-
-def test_what_others_explain_wholly_has_nothing_left_to_go_with_anything():
-    x, y = np.random.default_rng(3).normal(size=(2, 20))
-    assert partial_rank_correlation(x, y, (x**3,)) == 0
-    assert math.isnan(partial_rank_correlation(x, y, (y**3,)))
-    assert math.isnan(partial_rank_correlation(x, np.ones(20)))
-    assert math.isnan(partial_rank_correlation(np.ones(20), y))
 
 
 def test_pace_has_one_value_for_each_interval():
@@ -76,6 +46,14 @@ def test_changes_that_are_the_fall_or_the_rate_go_with_it_wholly():
     assert pace_and_loss([with_rate]) == 0  # nothing is left to go with the loss
     assert pace_and_rate([with_fall]) == 0
     assert PACE_AND_LOSS.details([with_fall])["layer 2"] == pytest.approx(1)
+
+
+def test_intervals_in_a_random_order_are_the_baseline():
+    shown = seen(successive=1 - np.random.default_rng(5).uniform(0, 0.3, (3, N)))
+    entry = Entry(shown.runs, {name: Values(a) for name, a in shown.arrays.items()})
+    chance = PACE_AND_LOSS.answer("cnn", "cka", [entry]).baselines["random order"]
+    assert abs(chance.value) < 0.1  # a mean of 200 correlations of five degrees of freedom
+    assert chance.low < -0.5 < 0.5 < chance.high
 
 
 def test_changes_that_only_follow_the_number_of_steps_go_with_nothing():

@@ -72,6 +72,11 @@ def _refusal(seen: Seen) -> str:
     return ""
 
 
+def _any_depth(runs: Sequence[Seen], random: np.random.Generator) -> Sequence[Seen]:
+    """The layers of each run in an order drawn at random."""
+    return [run.having(to_final=random.permutation(run["to_final"])) for run in runs]
+
+
 BOTTOM_UP = Question(
     id="F2",
     name="bottom-up convergence",
@@ -80,5 +85,6 @@ BOTTOM_UP = Question(
     least=0.5,
     read=TO_FINAL,
     effect=bottom_up,
+    shuffle=_any_depth,
     refusal=_refusal,
 )

@@ -52,6 +52,15 @@ def _among_close(similarity: npt.NDArray[np.float64]) -> float:
     return float(kept[high].mean() - kept[~high].mean()) if high.any() else float("nan")
 
 
+SOME_HIERARCHY = 0.2
+"""Of F1's effect: layers whose similarities have less of an order in depth have none that could be limited to some."""
+
+
+def _no_hierarchy(runs: Sequence[Seen]) -> str:
+    order = by_rank(runs)
+    return f"no hierarchy in depth that could be limited: Somers' D {order:.2f}" if order < SOME_HIERARCHY else ""
+
+
 DEPTH_HIERARCHY = Question(
     id="F1",
     name="depth hierarchy",
@@ -84,6 +93,7 @@ CLOSE_LAYERS = Question(
     least=0.3,  # seven layers in order up to one apart read 0.8, up to two 0.3, all the way 0.0 to 0.2
     read=WITHIN,
     effect=among_close,
+    premise=_no_hierarchy,
     baselines=BASELINES,
     refusal=few_layers(FEWEST_LAYERS),
 )

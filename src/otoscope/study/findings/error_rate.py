@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,8 +10,9 @@ import numpy.typing as npt
 
 from otoscope.study.findings.evidence import Evidence, Seen, recogniser_of
 from otoscope.study.findings.finding import Finding
+from otoscope.study.findings.partial import LEAST_UNEXPLAINED, partial_rank_correlation, unexplained
 from otoscope.study.findings.question import Question, TooLittle
-from otoscope.study.findings.ranks import beyond_trend, correlation, rank_correlation, ranks
+from otoscope.study.findings.ranks import correlation, rank_correlation, ranks
 
 __all__ = ["ERRORS_AND_DISTANCE_TO_FINAL", "ERRORS_AND_NEIGHBOURS", "FEWEST_RUNS", "OverRuns"]
 
@@ -18,6 +20,10 @@ Floats = npt.NDArray[np.float64]
 
 FEWEST_CHECKPOINTS = 8
 """Before the final one. Four numbers describe the trend; fewer than as many again tell nothing beyond it."""
+
+TREND = 3
+"""Degree of the curve through training that is taken out. Where nearness and errors both level off, what a straight line
+leaves of both bends alike: independent noise about such curves reads 0.2 to 0.5. About a cubic it reads 0.0 to 0.2."""
 
 FEWEST_RUNS = 8
 """Of recognisers with several: among fewer, ranks agree by chance too often."""
@@ -27,11 +33,11 @@ def nearer_and_better(runs: Sequence[Seen]) -> float:
     """How a checkpoint's nearness to the final state goes with its words right, beyond what the step tells of both.
 
     Formula: −ρ(s̄_t, e_t | t) over the checkpoints before the final one, mean over runs: s̄_t the mean over layers of
-    the similarity to their final states, e_t the word error rate on dev, ρ the partial rank correlation of
-    `ranks.beyond_trend`, which takes a cubic in the rank of the step t out of the ranks of both. With the training
-    going on both fall into place, whatever they have to do with each other; asked is whether a checkpoint that is
-    nearer to the final state than its step makes expect has fewer errors than its step makes expect. Ranks of the step
-    and of its logarithm are the same. The final checkpoint is 1 from itself by construction, and left out.
+    the similarity to their final states, e_t the word error rate on dev, ρ the partial rank correlation, with a cubic
+    in the place of the checkpoint taken out of the ranks of both. With the training going on both fall into place,
+    whatever they have to do with each other; asked is whether a checkpoint that is nearer to the final state than its
+    step makes expect has fewer errors than its step makes expect. The final checkpoint is 1 from itself by
+    construction, and left out.
 
     A run in which the step alone gives the order of either tells nothing and is passed over; NaN if all are such.
 
@@ -43,33 +49,45 @@ def nearer_and_better(runs: Sequence[Seen]) -> float:
 
 
 def _nearer_and_better(run: Seen) -> float:
-    near, wer, steps = _before_final(run)
-    return -beyond_trend(near, wer, steps)
+    return -_beyond_trend(*_before_final(run))
 
 
-def _before_final(run: Seen) -> tuple[Floats, Floats, Floats]:
-    """Of the checkpoints that were scored, without the final one: mean similarity to it, word error rate, step."""
-    near, wer, steps = run["to_final"].mean(0)[:-1], run["dev_wer"][:-1], run["steps"][:-1]
+def _beyond_trend(near: Floats, wer: Floats, degree: int = TREND) -> float:
+    """Partial rank correlation given the course of training; NaN where that alone tells the order of either."""
+    if len(near) <= degree + 2 or unexplained(near, (), degree) < LEAST_UNEXPLAINED:
+        return math.nan
+    return partial_rank_correlation(near, wer, trend=degree)
+
+
+def _before_final(run: Seen) -> tuple[Floats, Floats]:
+    """Of the checkpoints that were scored, without the final one: mean similarity to it, and word error rate."""
+    near, wer = run["to_final"].mean(0)[:-1], run["dev_wer"][:-1]
     scored = np.isfinite(wer)
-    return near[scored], wer[scored], steps[scored]
+    return near[scored], wer[scored]
+
+
+def _any_checkpoint(runs: Sequence[Seen], random: np.random.Generator) -> Sequence[Seen]:
+    """The word error rates of each run's checkpoints before the final one at checkpoints drawn at random."""
+    return [run.having(dev_wer=np.append(random.permutation(run["dev_wer"][:-1]), run["dev_wer"][-1])) for run in runs]
 
 
 def _without_trend(runs: Sequence[Seen]) -> dict[str, float]:
     """The same with the course of training left in, by a straight line in the step's ranks only, and the data."""
     shown = [_before_final(run) for run in runs]
     return {
-        "step not taken out": -float(np.mean([rank_correlation(near, wer) for near, wer, _ in shown])),
-        "straight line taken out": -float(np.mean([beyond_trend(*one, degree=1) for one in shown])),
-        "checkpoints": float(np.mean([len(steps) for _, _, steps in shown])),
+        "step not taken out": -float(np.mean([rank_correlation(*one) for one in shown])),
+        "straight line taken out": -float(np.mean([_beyond_trend(*one, degree=1) for one in shown])),
+        "checkpoints": float(np.mean([len(near) for near, _ in shown])),
     }
 
 
 def _few_checkpoints(run: Seen) -> str:
     if not np.isfinite(run["to_final"]).all():
         return "similarities to the final state were not computed"
-    scored = len(_before_final(run)[1])
+    scored = len(_before_final(run)[0])
     if scored < FEWEST_CHECKPOINTS:
-        return f"{scored} checkpoints with a word error rate before the final one, and it takes {FEWEST_CHECKPOINTS}"
+        there = f"{scored} checkpoints with a word error rate before the final one"
+        return TooLittle(f"{there}, and it takes {FEWEST_CHECKPOINTS}")
     return ""
 
 
@@ -111,6 +129,15 @@ def _within(values: Floats, of: Sequence[str]) -> Floats:
         mine = np.array([other == name for other in of])
         found[mine] = (ranks(values[mine]) - mine.sum() / 2) / mine.sum()
     return found
+
+
+def _any_run(runs: Sequence[Seen], random: np.random.Generator) -> Sequence[Seen]:
+    """The word error rates of a recogniser's runs in runs drawn at random."""
+    of = np.array([recogniser_of(run.runs[0]) for run in runs])
+    order = np.arange(len(runs))
+    for name in set(of):
+        order[of == name] = random.permutation(order[of == name])
+    return [run.having(dev_wer=runs[other]["dev_wer"]) for run, other in zip(runs, order.tolist(), strict=True)]
 
 
 def _across_recognisers(runs: Sequence[Seen]) -> dict[str, float]:
@@ -156,8 +183,9 @@ ERRORS_AND_DISTANCE_TO_FINAL = Question(
     claim="checkpoints that are nearer to the final state than their step makes expect make fewer word errors",
     effect_is="−1 × partial rank correlation of mean similarity to the final state with dev WER, given the step",
     least=0.5,
-    read={"to_final": "to_final", "steps": "steps", "dev_wer": "dev_wer"},
+    read={"to_final": "to_final", "dev_wer": "dev_wer"},
     effect=nearer_and_better,
+    shuffle=_any_checkpoint,
     refusal=_few_checkpoints,
     details=_without_trend,
 )
@@ -170,6 +198,7 @@ ERRORS_AND_NEIGHBOURS = OverRuns(
     least=0.5,
     read={"within": "within", "dev_wer": "dev_wer"},
     effect=redundant_and_worse,
+    shuffle=_any_run,
     refusal=_no_final_state,
     scope="study",
     details=_across_recognisers,

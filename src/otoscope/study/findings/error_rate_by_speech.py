@@ -135,6 +135,12 @@ def _too_little(pair: Seen) -> str:
     return ""
 
 
+def _any_block(pairs: Sequence[Seen], random: np.random.Generator) -> Sequence[Seen]:
+    """The word error rates of blocks of speech at blocks drawn at random, the same for all pairs."""
+    order = random.permutation(pairs[0]["wer"].size)
+    return [pair.having(wer=pair["wer"][order]) for pair in pairs]
+
+
 def _about_blocks(pairs: Sequence[Seen]) -> dict[str, float]:
     """How many blocks there are, and means over them."""
     return {
@@ -152,6 +158,7 @@ ERRORS_AND_AGREEMENT = OverBlocks(
     least=LEAST,
     read={"agreement": "block_agreement", "wer": "block_wer", "weights": "block_weights"},
     effect=less_and_worse,
+    shuffle=_any_block,
     refusal=_too_little,
     scope="seeds",
     details=_about_blocks,

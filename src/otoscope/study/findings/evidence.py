@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -34,6 +34,10 @@ class Seen:
 
     def __getitem__(self, name: str) -> Floats:
         return self.arrays[name]
+
+    def having(self, **arrays: Floats) -> Seen:
+        """The same, but for these arrays."""
+        return replace(self, arrays={**self.arrays, **arrays})
 
 
 @dataclass(frozen=True)

@@ -37,10 +37,11 @@ class Finding:
 
     `id` and `name` are the question's, `claim` what was asked, `effect` how much of it there is, `effect_is` what its
     number means, `least` the smallest that counts, `reason` why the verdict is what it is. `baselines` are the same
-    effect where there should be none, or less: in the untrained recogniser, and of shuffled utterances; `beyond` how
-    much larger the effect is than each. `p` is `effect.p_above`, `corrected` the same after Benjamini & Hochberg (1995)
-    over all findings by the same measure. `by_run` has the effect of each run alone, `details` further numbers by name.
-    `left_out` has the runs that could not answer, each with the reason; the others answered without them.
+    effect where there should be none, or less: in the untrained recogniser, of shuffled utterances, and in a random
+    order, whose interval is where 95 % of such orders lie; `beyond` how much larger the effect is than in the first
+    two. `p` is `effect.p_above`, `corrected` the same after Benjamini & Hochberg (1995) over all findings by the same
+    measure. `by_run` has the effect of each run alone, `details` further numbers by name. `left_out` has the runs that
+    could not answer, each with the reason; the others answered without them.
     """
 
     id: str

@@ -144,6 +144,11 @@ def _refusal_of_rate(seen: Seen) -> str:
     return "the learning rate was the same at every checkpoint" if np.ptp(rate) == 0 else ""
 
 
+def _any_interval(runs: Sequence[Seen], random: np.random.Generator) -> Sequence[Seen]:
+    """The changes of each run's layers in intervals drawn at random, the same for its layers."""
+    return [run.having(successive=random.permutation(run["successive"], axis=1)) for run in runs]
+
+
 READ = {name: name for name in ("successive", "dev_loss", "steps", "learning_rate")}
 
 PACE_AND_LOSS = Question(
@@ -154,6 +159,7 @@ PACE_AND_LOSS = Question(
     least=0.5,
     read=READ,
     effect=pace_and_loss,
+    shuffle=_any_interval,
     refusal=_refusal,
     details=_details(with_loss, lambda pace: unexplained(pace.fall, (pace.length, pace.rate), TREND)),
 )
@@ -166,6 +172,7 @@ PACE_AND_RATE = Question(
     least=0.5,
     read=READ,
     effect=pace_and_rate,
+    shuffle=_any_interval,
     refusal=_refusal_of_rate,
     details=_details(with_rate, lambda pace: unexplained(pace.rate, (pace.length, pace.fall), TREND)),
 )

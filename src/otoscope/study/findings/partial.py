@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from otoscope.study.findings.ranks import ranks
 
-__all__ = ["partial_rank_correlation", "unexplained"]
+__all__ = ["LEAST_UNEXPLAINED", "partial_rank_correlation", "unexplained"]
 
 Floats = npt.NDArray[np.float64]
 

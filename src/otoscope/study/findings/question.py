@@ -7,11 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from otoscope.study.findings.assessing import EffectOf, assess
+import numpy as np
+
+from otoscope.study.findings.assessing import LEVEL, EffectOf, assess
 from otoscope.study.findings.evidence import Entry, Evidence, Seen
 from otoscope.study.findings.finding import Effect, Finding, Verdict
 
-__all__ = ["ALPHA", "Question", "Scope", "TooLittle", "judged", "verdict_of"]
+__all__ = ["ALPHA", "RANDOM_ORDER", "Question", "Scope", "Shuffle", "TooLittle", "judged", "verdict_of"]
 
 ALPHA = 0.05
 """The chance of saying "holds" of what does not count, or "does not hold" of what does."""
@@ -30,8 +32,22 @@ class TooLittle(str):
     __slots__ = ()
 
 
+RANDOM_ORDER = "random order"
+"""The baseline of questions about an order: the same values in orders drawn at random."""
+
+ORDERS = 200
+"""Drawn at random: the ends of the middle 95 % are known to one in a hundred."""
+
+Shuffle = Callable[[Sequence[Seen], np.random.Generator], Sequence[Seen]]
+"""What runs show with the order of something drawn at random."""
+
+
 def _nothing(seen: Sequence[Seen]) -> dict[str, float]:
     return {}
+
+
+def _no_premise(seen: Sequence[Seen]) -> str:
+    return ""
 
 
 @dataclass(frozen=True)
@@ -40,9 +56,11 @@ class Question:
 
     `id`, `name`, `claim` and `effect_is` are for the reader; `least` is the smallest effect that counts; `scope` says
     what it is put to. `read` names the arrays that runs show (see `reading.READERS`), each by what `effect` calls it,
-    which makes one number of what several show. `baselines` reads the same names where there should be less of it.
-    `refusal` says why what one shows cannot answer the question, "" where it can, and `TooLittle` of what more data
-    would mend: those that cannot answer are left out. `details` gives further numbers.
+    which makes one number of what several show. `baselines` reads the same names where there should be less of it;
+    `shuffle`, of questions about an order, puts it at random, which is their baseline. `refusal` says why what one
+    shows cannot answer the question, "" where it can, and `TooLittle` of what more data would mend: those that cannot
+    answer are left out. `premise` says why the question makes no sense of what those that can show together, "" where
+    it does. `details` gives further numbers.
     """
 
     id: str
@@ -55,6 +73,8 @@ class Question:
     refusal: Callable[[Seen], str]
     scope: Scope = "recogniser"
     baselines: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    shuffle: Shuffle | None = None
+    premise: Callable[[Sequence[Seen]], str] = _no_premise
     details: Callable[[Sequence[Seen]], Mapping[str, float]] = _nothing
 
     def arrays(self) -> dict[str, str]:
@@ -80,6 +100,8 @@ class Question:
             run, reason = next(iter(left_out.items()))
             verdict: Verdict = "not enough data" if lacking else "not applicable"
             return replace(asked, verdict=verdict, reason=f"{run}: {reason}", left_out=left_out)
+        if lacking_premise := self.premise(shown):
+            return replace(asked, verdict="not applicable", reason=lacking_premise, left_out=left_out)
         effect = assess(self.effect, main, least=self.least, floor=FLOOR * self.least)
         asked = judged(replace(asked, effect=effect, left_out=left_out), effect.p_above)
         return replace(
@@ -87,7 +109,8 @@ class Question:
             p=effect.p_above,
             baselines={
                 b: assess(self._at(b), evidence, least=self.least, floor=FLOOR * self.least) for b in self.baselines
-            },
+            }
+            | self._by_chance(shown),
             beyond={b: assess(self._beyond(b), evidence, least=0.0, floor=FLOOR * self.least) for b in self.baselines},
             by_run=self._by_run(shown),
             details=dict(self.details(shown)),
@@ -100,6 +123,18 @@ class Question:
     def _beyond(self, baseline: str) -> EffectOf:
         """How much larger the effect is than in a baseline."""
         return lambda seen: self.effect(seen) - self._at(baseline)(seen)
+
+    def _by_chance(self, shown: Sequence[Seen]) -> dict[str, Effect]:
+        """The effect of orders drawn at random: its mean, and where the middle 95 % of them lie."""
+        if self.shuffle is None:
+            return {}
+        random = np.random.default_rng(0)
+        found = np.array([self.effect(self.shuffle(shown, random)) for _ in range(ORDERS)])
+        told = found[np.isfinite(found)]
+        if not len(told):
+            return {}
+        low, high = np.quantile(told, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]).tolist()
+        return {RANDOM_ORDER: Effect(float(told.mean()), low, high, LEVEL, math.nan, math.nan, math.nan, math.nan)}
 
     def _by_run(self, shown: Sequence[Seen]) -> dict[str, float]:
         """The effect by each entry of its own, beside all that are only compared with."""
