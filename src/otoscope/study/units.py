@@ -79,15 +79,19 @@ class Unit:
 
 
 def units_of(config: StudyConfig, runs: Mapping[str, Sequence[Checkpoint]]) -> list[Unit]:
-    """Every unit of a study; `runs` maps run names to their checkpoints in order of steps."""
+    """Every unit of a study; `runs` maps run names to their checkpoints in order of steps.
+
+    Further probe sets are compared on by the first measure alone, by which a study makes its claims: that is all that
+    F10 reads of them.
+    """
     asked = asked_by(config.asked, config.matrices).values()
     main = frozenset(itertools.chain.from_iterable(asked))
     further = asked_of_further_sets(config.asked)
-    sets = [("", main), *((name, further) for name in config.probes)]
+    sets = [("", main, config.measures), *((name, further, config.measures[:1]) for name in config.probes)]
     return [
         unit
-        for name, asks in sets
-        for unit in plan_units(runs, config.measures, samples=config.samples, asks=asks, probe=name)
+        for name, asks, measures in sets
+        for unit in plan_units(runs, measures, samples=config.samples, asks=asks, probe=name)
     ]
 
 

@@ -22,8 +22,8 @@ FEWEST_CHECKPOINTS = 8
 """Before the final one. Four numbers describe the trend; fewer than as many again tell nothing beyond it."""
 
 TREND = 3
-"""Degree of the curve through training that is taken out. Where nearness and errors both level off, what a straight line
-leaves of both bends alike: independent noise about such curves reads 0.2 to 0.5. About a cubic it reads 0.0 to 0.2."""
+"""Degree of the curve through training that is taken out. Where nearness and errors both level off, a straight line
+leaves the same bend in both: independent noise about such curves then reads 0.2 to 0.5. About a cubic, 0.0 to 0.2."""
 
 FEWEST_RUNS = 8
 """Of recognisers with several: among fewer, ranks agree by chance too often."""

@@ -76,17 +76,17 @@ def _check_pairs(config: StudyConfig, results: Results, steps: dict[str, list[in
         yield Fault("results.nc", f"lacks comparisons of layers: {named(short)}", AGAIN)
     if results.missing:
         return  # whose values are not there either
-    told = Counter(refusal.measure for probe in ("", *results.probes) for refusal in _refusals(results, probe))
-    for k, measure in enumerate(results.measures):
-        empty = int(np.isnan(results.dataset["similarity"].values[k]).sum())
-        if empty > told[measure]:
-            what = f"{empty} values of {measure} were not computed, and it is said why of {told[measure]}"
+    empty, told = Counter[str](), Counter[str]()
+    for probe in ("", *results.probes):
+        on = results.of_probe(probe)
+        for k in range(1 if probe else len(results.measures)):  # further sets are compared on by the first measure
+            empty[results.measures[k]] += int(np.isnan(on.dataset["similarity"].values[k]).sum())
+        for refusal in on.refusals:
+            told[refusal.measure] += refusal.count
+    for measure in results.measures:
+        if empty[measure] > told[measure]:
+            what = f"{empty[measure]} values of {measure} were not computed, and it is said why of {told[measure]}"
             yield Fault("results.nc", what, AGAIN)
-
-
-def _refusals(results: Results, probe: str) -> Iterator[Any]:
-    for refusal in (results.of_probe(probe) if probe else results).refusals:
-        yield from [refusal] * refusal.count
 
 
 def _wanted(config: StudyConfig, results: Results, steps: dict[str, list[int]]) -> dict[Key, int]:
