@@ -15,7 +15,7 @@ import json
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from itertools import repeat
 from pathlib import Path
@@ -25,29 +25,35 @@ from tests.study.findings import PATTERNS
 
 from otoscope.files import write_bytes
 from otoscope.study.findings import QUESTIONS, find_all
+from otoscope.study.results import Results
 
 ROOT = Path(__file__).resolve().parents[1]
 OUT = ROOT / "docs" / "results" / "findings"
 ENOUGH = 0.95
+Builder = Callable[[int], Results]
 RIGHT: Mapping[bool, str] = {True: "holds", False: "does not hold"}
+NAMES: Mapping[bool, str] = {True: "built in", False: "not built in"}
 
 
-def verdict(id: str, built_in: bool, seed: int) -> str:
+def studies(ids: Collection[str]) -> dict[Builder, list[tuple[str, bool]]]:
+    """What builds the studies, and of which questions they have the pattern (True) or lack it: some tell of several."""
+    told: dict[Builder, list[tuple[str, bool]]] = {}
+    for id in ids:
+        for build, built_in in zip(PATTERNS[id], RIGHT, strict=True):
+            told.setdefault(build, []).append((id, built_in))
+    return told
+
+
+def verdicts(build: Builder, ids: Sequence[str], seed: int) -> list[str]:
     """What is found in one constructed study; of several that a question is put to, in the first."""
-    build = PATTERNS[id][0 if built_in else 1]
+    results = build(seed)
+    return [verdict(results, id) for id in ids]
+
+
+def verdict(results: Results, id: str) -> str:
+    """The verdict on one question, or on its robustness."""
     questions = [q for q in QUESTIONS if q.id == id.removeprefix("F10-")]
-    found = find_all(build(seed), questions=questions, robustness=id.startswith("F10-"))
-    return found[id][0].verdict
-
-
-def count(id: str, draws: int, workers: int) -> dict[str, dict[str, int]]:
-    """Verdicts with the pattern and without it."""
-    found = {}
-    with ProcessPoolExecutor(workers) as pool:
-        for built_in in RIGHT:
-            verdicts = pool.map(verdict, repeat(id), repeat(built_in), range(draws), chunksize=5)
-            found["built in" if built_in else "not built in"] = dict(Counter(verdicts))
-    return found
+    return find_all(results, questions=questions, robustness=id.startswith("F10-"))[id][0].verdict
 
 
 def main() -> int:
@@ -59,16 +65,20 @@ def main() -> int:
     records = OUT / "records"
     records.mkdir(parents=True, exist_ok=True)
     command = " ".join(["python -m benchmarks.detectors", *sys.argv[1:]])
-    for id in asked.only:
-        began = time.monotonic()
-        found = count(id, asked.draws, asked.workers)
-        record = {
-            "verdicts": found,
-            "draws": asked.draws,
-            "made by": made_by(command, seconds=time.monotonic() - began),
-        }
-        write_bytes(records / f"detector-{id}.json", (json.dumps(record, indent=1, ensure_ascii=False) + "\n").encode())
-        print(id, found, flush=True)
+    found: dict[str, dict[str, dict[str, int]]] = {id: {} for id in asked.only}
+    with ProcessPoolExecutor(asked.workers) as pool:
+        for build, told in studies(asked.only).items():
+            began = time.monotonic()
+            ids = [id for id, _ in told]
+            drawn = list(pool.map(verdicts, repeat(build), repeat(ids), range(asked.draws), chunksize=5))
+            seconds = time.monotonic() - began
+            for (id, built_in), own in zip(told, zip(*drawn, strict=True), strict=True):
+                found[id][NAMES[built_in]] = dict(Counter(own))
+                print(f"{id}, {NAMES[built_in]}: {found[id][NAMES[built_in]]} ({seconds:.0f} s)", flush=True)
+                if len(found[id]) == len(NAMES):
+                    record = {"verdicts": found[id], "draws": asked.draws, "made by": made_by(command)}
+                    text = json.dumps(record, indent=1, ensure_ascii=False)
+                    write_bytes(records / f"detector-{id}.json", f"{text}\n".encode())
     return write(records)
 
 
@@ -93,7 +103,7 @@ def write(records: Path) -> int:
             continue
         record = json.loads(path.read_text(encoding="utf-8"))
         cells, draws = [], record["draws"]
-        for built_in, name in ((True, "built in"), (False, "not built in")):
+        for built_in, name in NAMES.items():
             verdicts = record["verdicts"][name]
             right = verdicts.get(RIGHT[built_in], 0) / draws
             cells += [f"{right:.1%}", f"{verdicts.get(RIGHT[not built_in], 0) / draws:.1%}"]

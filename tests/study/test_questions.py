@@ -14,9 +14,9 @@ from otoscope.study.units import Checkpoint, units_of
 STEPS, DEPTH = 20, 10
 
 
-def study(recognisers=4, seeds=3, **fields):
+def study(recognisers=4, seeds=3, measures=("cka",), **fields):
     named = {f"r{i}": {"architecture": "cnn", "size": "small"} for i in range(recognisers)}
-    return StudyConfig.of(recognisers=named, seeds=range(seeds), measures=["cka"], **fields)
+    return StudyConfig.of(recognisers=named, seeds=range(seeds), measures=measures, **fields)
 
 
 def counted(config, steps=STEPS, depth=DEPTH):
@@ -86,13 +86,14 @@ def test_a_run_that_is_missing_takes_only_its_own_pairs():
 
 
 def test_further_probe_sets_see_what_findings_read_and_no_baselines():
-    config = study(2, 2, matrices="ends", probes={"coarse": {"grid": 2}})
+    config = study(2, 2, measures=["cka", "cca"], matrices="ends", probes={"coarse": {"grid": 2}})
     found = counted(config)
     on_it = 4 * (DEPTH**2 + STEPS * DEPTH) + (2 + 2) * DEPTH**2
     assert found.by_question["coarse"] == on_it
     kinds = Counter(kind for unit in found.units if unit.probe for kind in unit.kinds)
     assert kinds == {"within": 4, "to_final": 4 * STEPS, "across": 4}
     assert {unit.name.partition("/")[0] for unit in found.units if unit.probe} == {"coarse"}
+    assert {tuple(m.name for m in unit.measures) for unit in found.units if unit.probe} == {("cka",)}
     assert "coarse" not in counted(study(2, 2, findings=[], probes={"coarse": {"grid": 2}})).by_question
     names = [unit.name for unit in found.units]
     assert len(set(names)) == len(names)
