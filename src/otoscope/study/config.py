@@ -12,8 +12,8 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from otoscope.errors import StudyError
 from otoscope.measures import registry
+from otoscope.study.comparisons import FINDINGS
 from otoscope.study.needs import SAMPLES
-from otoscope.study.questions import FINDINGS
 from otoscope.study.tables import (
     MIN_PROBE,
     DecodingConfig,

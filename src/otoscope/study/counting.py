@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from otoscope.capture import Layer
+from otoscope.study.comparisons import asked_by
 from otoscope.study.config import StudyConfig
-from otoscope.study.questions import asked_by
 from otoscope.study.units import Checkpoint, Unit, by_role, plan_units, units_of, wanted_of
 
 __all__ = ["Counted", "count_comparisons"]

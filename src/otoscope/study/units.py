@@ -12,9 +12,9 @@ from pathlib import Path
 
 from otoscope.capture import SHUFFLED, Layer, view_name
 from otoscope.measures import Measure, registry
+from otoscope.study.comparisons import EVERYTHING, Ask, At, Between, asked_by, asked_of_further_sets
 from otoscope.study.config import StudyConfig
 from otoscope.study.needs import SAMPLES
-from otoscope.study.questions import EVERYTHING, Ask, At, Between, asked_by, asked_of_further_sets
 
 __all__ = [
     "Checkpoint",

@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from otoscope.errors import StudyError
+from otoscope.study.comparisons import asked_of_further_sets
 from otoscope.study.findings.evidence import Entry, Seen, Values
 from otoscope.study.findings.finding import Finding
 from otoscope.study.findings.groups import Group, Reading, groups_of
 from otoscope.study.findings.question import Question
-from otoscope.study.questions import asked_of_further_sets
 from otoscope.study.results import Results
 
 __all__ = ["ID", "LEAST", "Alternative", "agreeing", "robust"]

@@ -7,8 +7,8 @@ import pytest
 
 from otoscope import StudyConfig
 from otoscope.capture import Layer
+from otoscope.study.comparisons import FINDINGS
 from otoscope.study.counting import count_comparisons
-from otoscope.study.questions import FINDINGS
 from otoscope.study.units import Checkpoint, units_of
 
 STEPS, DEPTH = 20, 10
