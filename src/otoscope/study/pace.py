@@ -11,16 +11,18 @@ import torch
 
 from otoscope.asr import MEL_BINS
 from otoscope.capture import INPUT, Layer
-from otoscope.measures import Measure, Moments, Samples, registry
+from otoscope.measures import Moments, Samples, registry
+from otoscope.measures.inference import BlockMoments, jackknife_all
 from otoscope.study.config import StudyConfig
 from otoscope.study.cost import one_thread_seconds
 from otoscope.study.counting import layers_of
 from otoscope.study.units import Unit, looked_at, wanted_of
+from otoscope.study.way import BLOCKS
 
 __all__ = ["Pace", "unit_seconds"]
 
 EVALUATIONS = 31
-"""Of a measure for an interval: all speech, without each of 20 blocks, and ten halves."""
+"""Of a measure that needs frames, for an interval: all speech, without each of 20 blocks, and ten halves."""
 
 
 @dataclass(frozen=True)
@@ -65,27 +67,27 @@ def _time_pair(config: StudyConfig, units: int) -> tuple[float, float]:
     measures = [m for m in map(registry.get, config.measures) if m.source == "moments"]
     if not measures:
         return 0.0, 0.0
-    n = max(4 * units, 512)
+    n = BLOCKS * max(units // 4, 32)
     generator = torch.Generator().manual_seed(0)
     views = {str(i): torch.randn(n, units, generator=generator) for i in range(4)}
     pairs = list(itertools.combinations_with_replacement(views, 2))
     inputs = [(name, INPUT) for name in views] if any(m.given == INPUT for m in measures) else []
     if inputs:
         views[INPUT] = torch.randn(n, MEL_BINS, generator=generator)
-    lengths = [n // 4] * 3 + [n - 3 * (n // 4)]
+    summing = one_thread_seconds(lambda: Moments.of(views, utterances=[n // 4] * 4, pairs=[*pairs, *inputs]))
+    lengths = [n // BLOCKS] * BLOCKS
 
-    def sums() -> Moments:
-        return Moments.of(views, utterances=lengths, pairs=[*pairs, *inputs])
+    def sums() -> BlockMoments | Moments:
+        of = BlockMoments if config.intervals else Moments
+        return of.of(views, utterances=lengths, pairs=[*pairs, *inputs])
 
-    def with_sums(measures: Sequence[Measure]) -> Any:
+    def measured() -> Any:
         moments = sums()
+        if isinstance(moments, BlockMoments):
+            return jackknife_all(moments, measures, pairs)
         return [measure.compute(moments, x, y) for x, y in pairs for measure in measures]
 
-    summing = one_thread_seconds(sums)
-    measuring = max(0.0, one_thread_seconds(lambda: with_sums(measures)) - summing)
-    again = [measure for measure in measures if not measure.inner]  # what inner products suffice for is done at once
-    if config.intervals and again:
-        measuring += max(0.0, one_thread_seconds(lambda: with_sums(again)) - summing) * (EVALUATIONS - 1)
+    measuring = max(0.0, one_thread_seconds(measured) - one_thread_seconds(sums))
     return summing / n / len(pairs), measuring / len(pairs)
 
 
