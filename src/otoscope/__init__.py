@@ -6,6 +6,7 @@ read it in a report. The names here are the public interface; the rest may move.
 
 from otoscope.adapters.plain import PlainRecogniser
 from otoscope.adapters.series import series
+from otoscope.advice import Pruned, Pruning, advise_prune
 from otoscope.asr import ReferenceRecogniser
 from otoscope.capture import Batch, Fed, Layer, Recogniser, Speech, TorchRecogniser, capture, reduce, select
 from otoscope.capture.discovery import discover
@@ -91,6 +92,8 @@ __all__ = [
     "OtoscopeError",
     "PlainRecogniser",
     "Polynomial",
+    "Pruned",
+    "Pruning",
     "Recogniser",
     "ReferenceRecogniser",
     "Results",
@@ -102,6 +105,7 @@ __all__ = [
     "TorchRecogniser",
     "TrainingError",
     "Utterance",
+    "advise_prune",
     "bures",
     "capture",
     "cca",

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -25,10 +25,12 @@ from otoscope.asr.models import (
     decoder_name,
     sizes,
 )
+from otoscope.asr.pruned import needed, smaller, weights_left
 from otoscope.asr.store import pad
 from otoscope.asr.tokens import Tokens, tokens_from
 from otoscope.capture import Batch, Layer, Speech, TorchRecogniser, select
 from otoscope.capture.discovery import infer_layers
+from otoscope.capture.pruning import staying
 from otoscope.errors import TrainingError
 from otoscope.files import save_tensors
 
@@ -96,6 +98,30 @@ class ReferenceRecogniser(TorchRecogniser):
         names = [name for name, _ in self.module.named_modules() if name.rpartition(".")[0] == "blocks"]
         first = Layer("subsample", self.config.units, stride, 1, "convolution")
         return [first] + [Layer(name, units, stride, time_axis, self.architecture) for name in names]
+
+    def blocks(self) -> dict[str, str]:
+        """The encoder's blocks by name, and why one cannot be left out; see `otoscope.capture.Prunes`."""
+        return needed(self.config)
+
+    def without(self, blocks: Collection[str]) -> Self:
+        """A smaller recogniser in which what went into these blocks is handed on.
+
+        What one of them predicted on the way is then predicted by the block before it. Raises CaptureError for blocks
+        that cannot be left out.
+        """
+        stay = staying(self.blocks(), blocks)
+        with torch.random.fork_rng():
+            made = type(self)(smaller(self.config, stay), self.tokens, decoder=self.decoder, step=self.step)
+        made.module.load_state_dict(weights_left(self.module.state_dict(), stay, made.module.state_dict()))
+        made.module.eval()
+        made.source = f"{self.source} without {', '.join(blocks)}" if blocks else self.source
+        return made
+
+    def write(self, folder: Path) -> Path:
+        """Saves the recogniser as `recogniser.safetensors` in a folder, and says where."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.save(folder / "recogniser.safetensors")
+        return folder / "recogniser.safetensors"
 
     def find(self, patterns: Sequence[str]) -> list[Layer]:
         """Layers by names or globs, those inside blocks too: their units, strides and axes are found out by running.

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, Protocol, Self, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,7 @@ __all__ = [
     "Fed",
     "Finds",
     "Layer",
+    "Prunes",
     "Recogniser",
     "Seconds",
     "Speech",
@@ -164,4 +166,21 @@ class Tokenises(Protocol):
 
     def tokenise(self, text: str) -> Sequence[int]:
         """The tokens of a transcript, without prompt and end."""
+        ...
+
+
+@runtime_checkable
+class Prunes(Protocol):
+    """A recogniser whose encoder can do without some of its blocks: what went into them is handed on."""
+
+    def blocks(self) -> Mapping[str, str]:
+        """The encoder's blocks by layer name, from input to output: "", or why one cannot be left out."""
+        ...
+
+    def without(self, blocks: Collection[str]) -> Self:
+        """A smaller recogniser, of the same weights. Raises CaptureError for blocks that cannot be left out."""
+        ...
+
+    def write(self, folder: Path) -> Path:
+        """Saves the recogniser so that `load_recogniser`, or the library it is of, loads what is returned."""
         ...

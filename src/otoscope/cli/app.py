@@ -7,7 +7,7 @@ from typing import Any
 
 from cyclopts import App
 
-from otoscope.cli import content, corpus, design, measure, runs, series, study, train, validate
+from otoscope.cli import advise, content, corpus, design, measure, runs, series, study, train, validate
 from otoscope.cli.entry import main
 from otoscope.cli.options import Json
 from otoscope.study import host, versions
@@ -29,6 +29,7 @@ app.command(measure.layers)
 app.command(measure.transcribe)
 app.command(content.content)
 app.command(series.series)
+app.command(advise.app)
 app.command(corpus.app)
 
 

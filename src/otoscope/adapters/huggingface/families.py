@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 __all__ = ["FAMILIES", "Family", "Frames", "receptive_field"]
@@ -50,6 +50,8 @@ class Family:
     frames: Callable[[Any], Frames]
     padding_proof: Callable[[Any], bool]
     front_axis: int = 1
+    depth: str = "num_hidden_layers"
+    first_shares: bool = False
 
 
 def _whisper(config: Any) -> Frames:
@@ -104,14 +106,18 @@ _WAV2VEC2 = Family("feature_projection", "encoder.layers", _convolutions, _norma
 # Positions by layer upon layer of convolution and norm (data2vec), convolutions in each block (Conformer): neither is
 # masked, and what was zero beyond the end does not stay so.
 _UNMASKED = Family("feature_projection", "encoder.layers", _convolutions, _never)
-_SEAMLESS = Family("feature_projection", "encoder.layers", _stacked, _never)  # its adapter is not masked
+_SEAMLESS = Family(  # its adapter is not masked
+    "feature_projection", "encoder.layers", _stacked, _never, depth="speech_encoder_layers"
+)
 
 FAMILIES: dict[str, Family] = {
-    "whisper": Family("conv2", "layers", _whisper, _always, front_axis=2),
-    "moonshine": Family("conv3", "layers", _moonshine, _never, front_axis=2),  # group norm over all time
+    "whisper": Family("conv2", "layers", _whisper, _always, front_axis=2, depth="encoder_layers"),
+    "moonshine": Family(  # group norm over all time
+        "conv3", "layers", _moonshine, _never, front_axis=2, depth="encoder_num_hidden_layers"
+    ),
     "wav2vec2": _WAV2VEC2,
     "hubert": _WAV2VEC2,
-    "wavlm": _WAV2VEC2,
+    "wavlm": replace(_WAV2VEC2, first_shares=True),
     "unispeech": _WAV2VEC2,
     "unispeech-sat": _WAV2VEC2,
     "data2vec-audio": _UNMASKED,
@@ -120,6 +126,8 @@ FAMILIES: dict[str, Family] = {
     "seamless_m4t": _SEAMLESS,
     "seamless_m4t_v2": _SEAMLESS,
     "parakeet_encoder": Family("subsampling", "layers", _parakeet, _always),
-    "speech_to_text": Family("conv", "layers", _speech_to_text, _never),  # convolutions without masks
+    "speech_to_text": Family(  # convolutions without masks
+        "conv", "layers", _speech_to_text, _never, depth="encoder_layers"
+    ),
 }
 """By `model_type` of the encoder's configuration."""

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from otoscope.adapters.huggingface.passes import Pass, Passes, to_model
+from otoscope.adapters.huggingface.pruned import needed, smaller, write
 from otoscope.adapters.huggingface.structure import Structure, structure_of
 from otoscope.adapters.huggingface.teacher import Teacher, shortened, teacher_of, writes_lower_case
 from otoscope.adapters.huggingface.transcribing import transcribed
 from otoscope.adapters.padding import joined
 from otoscope.capture import SAMPLE_RATE_HZ, Batch, Fed, Layer, Seconds, Speech, TorchRecogniser, capture, select
 from otoscope.capture.discovery import infer_layers
+from otoscope.capture.pruning import staying
 from otoscope.errors import CaptureError
 
 __all__ = ["HuggingFaceRecogniser"]
@@ -227,6 +230,29 @@ class HuggingFaceRecogniser(TorchRecogniser):
     def _layers(self) -> list[Layer]:
         known = self.structure.layers(self.module)
         return known if known is not None else infer_layers(self, self.structure.blocks)
+
+    def blocks(self) -> dict[str, str]:
+        """The encoder's blocks by name, and why one cannot be left out; see `otoscope.capture.Prunes`."""
+        return needed(self.structure)
+
+    def without(self, blocks: Collection[str]) -> Self:
+        """A smaller recogniser of the same weights, in which what went into these blocks is handed on.
+
+        Raises CaptureError for blocks that cannot be left out, and for a model of no known family.
+        """
+        stay = staying(self.blocks(), blocks)
+        return type(self)(
+            smaller(self.module, self.structure, stay),
+            feature_extractor=self.feature_extractor,
+            tokeniser=self.tokeniser,
+            language=self.language,
+            name=self.name,
+            source=f"{self.source} without {', '.join(blocks)}" if blocks else self.source,
+        )
+
+    def write(self, folder: Path) -> Path:
+        """Saves the model, its features and its tokens as transformers does: `from_pretrained(folder)` loads them."""
+        return write(self, folder)
 
     def decoder_layers(self) -> list[Layer]:
         """One layer for each block of the decoder; none where there is no decoder."""

@@ -1,0 +1,134 @@
+"""`otoscope advise`: advice, with what was measured to check it."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import App, Parameter
+from cyclopts.validators import Number
+
+from otoscope.advice import Pruned, Pruning, advise_prune
+from otoscope.advice.prune.errors import Rate
+from otoscope.capture import Prunes
+from otoscope.cli.options import AtLeastOne, Json, Language, Many, Model, RemoteCode, Revision, Utterances
+from otoscope.cli.progress import showing_progress
+from otoscope.cli.speech import Format, Speaking, Split, checked, part_of, some_of
+from otoscope.corpora import load
+from otoscope.errors import StudyError
+from otoscope.loading import load_recogniser
+
+__all__ = ["app", "as_text"]
+
+app = App(name="advise", help="Advice on recognisers, each piece checked on the spot against the word error rate.")
+
+
+@app.command
+def prune(
+    model: Model,
+    *,
+    corpus: Speaking = "default",
+    format: Format = None,
+    split: Split = None,
+    utterances: Utterances = 300,
+    chosen_on: Annotated[
+        str | None, Parameter(help="The split that similarities are taken from [that of --split].")
+    ] = None,
+    keep_wer: Annotated[
+        float, Parameter(validator=Number(gte=0), help="Points of word error rate that may be lost.")
+    ] = 2.0,
+    measures: Annotated[
+        tuple[str, ...],
+        Many,
+        Parameter(help='By which similarities blocks are chosen, or "cosine"; advised by the first.'),
+    ] = ("cka", "cosine"),
+    most: Annotated[int | None, AtLeastOne, Parameter(help="Blocks to leave out at most [half of them].")] = None,
+    random: Annotated[
+        int, Parameter(validator=Number(gte=0), help="Random choices for each number of blocks, to compare with.")
+    ] = 5,
+    out: Annotated[
+        Path | None, Parameter(help="A folder for what was tried (pruning.csv); what was stopped goes on there.")
+    ] = None,
+    write: Annotated[Path | None, Parameter(help="Save the smaller model in this folder, if there is one.")] = None,
+    revision: Revision = None,
+    language: Language = "en",
+    trust_remote_code: RemoteCode = False,
+    json_: Json = False,
+) -> None:
+    """Which blocks of an encoder can be left out, and what that costs in word errors.
+
+    Blocks are chosen by how little they change what is handed on, in one pass over speech; every choice is then
+    recognised with and scored, beside the last and first blocks, those of the smallest weights, and random ones.
+    """
+    if write is not None and write.exists() and any(write.iterdir()):
+        raise StudyError(f"--write is {write}, which is not empty; expected a folder that is new")
+    speech = load(corpus, format=format)
+    part = some_of(part_of(speech, split), utterances)
+    seen = None if chosen_on is None else some_of(part_of(speech, chosen_on), utterances)
+    recogniser = load_recogniser(model, revision=revision, language=language, trust_remote_code=trust_remote_code)
+    with showing_progress() as progress:
+        found = advise_prune(
+            recogniser,
+            corpus=checked(part, progress),
+            chosen_on=None if seen is None else checked(seen, progress),
+            measures=measures,
+            most=most,
+            random=random,
+            utterances=utterances,
+            folder=out,
+            progress=progress,
+        )
+    best = found.best(keep_wer / 100)
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        found.to_frame().to_csv(out / "pruning.csv", index=False)
+    written = None
+    if write is not None and best is not None:
+        assert isinstance(recogniser, Prunes)
+        written = recogniser.without(best.blocks).write(write)
+    if json_:
+        advice: dict[str, Any] = {"keep_wer": keep_wer, "blocks": list(best.blocks) if best else []}
+        about = {**found.to_dict(), "advice": advice, "written": None if written is None else str(written)}
+        print(json.dumps(about, indent=1, ensure_ascii=False))
+        return
+    print(as_text(found, best, keep_wer))
+    if write is not None:
+        print(f"saved in {written}" if written else "nothing was saved: no smaller model is good enough")
+
+
+def as_text(found: Pruning, best: Pruned | None, keep_wer: float) -> str:
+    """The advice, and a line for each choice."""
+    lines = [
+        f"{found.recogniser}: {len(found.blocks)} blocks, {found.parameters / 1e6:.1f} M parameters",
+        f"word error rate {_rate(found.whole)} on {found.words} words of {found.corpus}; similarities from "
+        f"{found.chosen_on}",
+        "",
+        f"{'out':>3}  {'chosen by':10} {'WER [95 %]':>22} {'rise':>8} {'expected':>9} {'against chance':>24}  blocks",
+    ]
+    for row in sorted(found.rows, key=lambda row: (row.count, row.wer.value)):
+        expected = f"{100 * row.predicted:.1f}" if math.isfinite(row.predicted) else "–"
+        chance = _rate(row.beyond_chance, signed=True) if math.isfinite(row.beyond_chance.value) else "–"
+        rates = f"{_rate(row.wer):>22} {100 * row.rise.value:+8.1f} {expected:>9} {chance:>24}"
+        lines.append(f"{row.count:3}  {row.way:10} {rates}  {' '.join(row.blocks)}")
+    lines += [f"left out: {utterance}" for utterance in found.left_out]
+    if best is None:
+        lines += [
+            "",
+            f"advice: leave no block out; by {found.measures[0]}, even one costs more than {keep_wer:g} points",
+        ]
+    else:
+        lines += [
+            "",
+            f"advice: leave out {', '.join(best.blocks)}: word error rate {_rate(best.wer)} %, a rise of "
+            f"{_rate(best.rise, signed=True)} points; {best.parameters / 1e6:.1f} M parameters, the encoder takes "
+            f"{best.encoder_time:.0%} of the time",
+        ]
+    return "\n".join(lines)
+
+
+def _rate(rate: Rate, *, signed: bool = False) -> str:
+    sign = "+" if signed else ""
+    ends = f" [{100 * rate.low:{sign}.1f}, {100 * rate.high:{sign}.1f}]" if math.isfinite(rate.low) else ""
+    return f"{100 * rate.value:{sign}.1f}{ends}"
