@@ -262,6 +262,7 @@ def test_findings_and_probe_sets_survive_being_written_and_read_and_do_not_matte
         findings=["F7", "F1"],
         matrices="ends",
         content=["phones", "log-mel"],
+        content_at="ends",
         probes={
             "babble.10": {"noise": "babble", "noise_db": 10},
             "coarse": {"grid": 2, "splits": ["dev"], "utterances": 20},

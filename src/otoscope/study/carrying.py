@@ -30,7 +30,7 @@ def read_off(
     workers: int,
     show: Progress,
 ) -> tuple[list[ContentRow], list[Missing]]:
-    """Reads the labels that the study asks for off every layer at every checkpoint of `runs`.
+    """Reads the labels that the study asks for off every layer, at every checkpoint of `runs` or at their ends.
 
     Returns the rows, and the checkpoints at which that failed. Raises StudyError for an unknown label.
     """
@@ -38,7 +38,7 @@ def read_off(
         return [], []
     chosen = set(speech.probe)
     heard = [utterance for utterance in speech.corpus if utterance.id in chosen]
-    units = {unit.name: unit for unit in plan_content(runs, config.content, frames=FRAMES)}
+    units = {unit.name: unit for unit in plan_content(runs, config.content, at=config.content_at, frames=FRAMES)}
     missing: list[Missing] = []
 
     def failed(failure: Failure) -> None:

@@ -87,6 +87,11 @@ class StudyConfig(Strict):
         description="What layers are searched for: phones, words, speaker, position, relative-position, duration, "
         "word-duration, log-mel.",
     )
+    content_at: Literal["every", "ends"] = Field(
+        default="every",
+        description="Whether layers are searched at every checkpoint, or only at both ends of training: several times "
+        "less work in a study of many checkpoints.",
+    )
     watch: bool = Field(default=False, description="Whether layers are compared while they train, too.")
     probe: ProbeConfig = Field(default=ProbeConfig(), description="The speech that layers are compared on.")
     probes: dict[str, FurtherProbeConfig] = Field(

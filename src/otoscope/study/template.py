@@ -28,6 +28,7 @@ EXAMPLES: dict[str, Any] = {
     "findings": ("F1", "F2", "F7"),
     "matrices": "ends",
     "content": ("phones", "words"),
+    "content_at": "ends",
     "decoder": "transformer",
     "pieces": 128,
 }

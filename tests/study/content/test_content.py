@@ -1,6 +1,7 @@
 """Content on real speech: AN4's alignments and small recognisers with random weights."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -240,6 +241,17 @@ def test_a_unit_that_was_not_read_yet_is_named(run, speech, tmp_path):
     (tmp_path / f"{unit.name}.json").write_text("{broken")
     run_content_unit(unit, run[1], speech.utterances, tmp_path)
     assert read_content_unit(unit, tmp_path)[0].layer == "input"
+
+
+def test_content_at_the_ends_is_of_the_first_and_last_checkpoint():
+    runs = {run: [Checkpoint(run, step, Path(f"{run}/{step}")) for step in (0, 5, 9)] for run in ("a/seed0", "b/seed0")}
+    every = plan_content(runs, ["phones"])
+    assert [(u.checkpoint.step, u.inputs, u.shuffled) for u in every[:3]] == [
+        (0, True, True),
+        (5, False, False),
+        (9, False, True),
+    ]
+    assert plan_content(runs, ["phones"], at="ends") == [u for u in every if u.checkpoint.step != 5]
 
 
 def test_a_plan_with_an_unknown_label_is_refused(run):

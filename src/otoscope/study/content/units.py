@@ -8,6 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from otoscope.asr import FeatureStore, ReferenceRecogniser, batches_by_length, pad
 from otoscope.capture import INPUT, Batch, view_name
@@ -71,11 +72,12 @@ def plan_content(
     labels: Sequence[str] = DEFAULT_LABELS,
     methods: Sequence[str] = STUDY_METHODS,
     *,
+    at: Literal["every", "ends"] = "every",
     by: Parted = "speaker",
     frames: int = FRAMES,
     seed: int = 0,
 ) -> list[ContentUnit]:
-    """A unit for every checkpoint: `runs` maps run names to theirs in order of steps.
+    """A unit for every checkpoint, or for those `at` the ends: `runs` maps run names to theirs in order of steps.
 
     The first and last of each run get the shuffled baseline, the first the input too. Raises StudyError for an unknown
     label or method.
@@ -84,9 +86,11 @@ def plan_content(
     check_methods(methods)
     units = []
     for checkpoints in runs.values():
+        ends = (0, len(checkpoints) - 1)
         for i, checkpoint in enumerate(checkpoints):
-            unit = ContentUnit(checkpoint, tuple(labels), tuple(methods), by, frames, seed)
-            units.append(replace(unit, inputs=i == 0, shuffled=i in (0, len(checkpoints) - 1)))
+            if at == "every" or i in ends:
+                unit = ContentUnit(checkpoint, tuple(labels), tuple(methods), by, frames, seed)
+                units.append(replace(unit, inputs=i == 0, shuffled=i in ends))
     return units
 
 
