@@ -6,7 +6,7 @@ read it in a report. The names here are the public interface; the rest may move.
 
 from otoscope.adapters.plain import PlainRecogniser
 from otoscope.adapters.series import series
-from otoscope.advice import Pruned, Pruning, advise_prune
+from otoscope.advice import LayerAdvice, LayerChoice, Pruned, Pruning, advise_layer, advise_prune
 from otoscope.asr import ReferenceRecogniser
 from otoscope.capture import Batch, Fed, Layer, Recogniser, Speech, TorchRecogniser, capture, reduce, select
 from otoscope.capture.discovery import discover
@@ -85,6 +85,8 @@ __all__ = [
     "Folds",
     "Laplace",
     "Layer",
+    "LayerAdvice",
+    "LayerChoice",
     "LayerDescription",
     "Linear",
     "MeasureError",
@@ -105,6 +107,7 @@ __all__ = [
     "TorchRecogniser",
     "TrainingError",
     "Utterance",
+    "advise_layer",
     "advise_prune",
     "bures",
     "capture",

@@ -10,19 +10,33 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 from cyclopts.validators import Number
 
-from otoscope.advice import Pruned, Pruning, advise_prune
+from otoscope.advice import LayerAdvice, Pruned, Pruning, advise_layer, advise_prune
+from otoscope.advice.layer import CHOOSING
 from otoscope.advice.prune.errors import Rate
 from otoscope.capture import Prunes
-from otoscope.cli.options import AtLeastOne, Json, Language, Many, Model, RemoteCode, Revision, Utterances
+from otoscope.cli.options import (
+    Alignments,
+    AtLeastOne,
+    Json,
+    Language,
+    Layers,
+    Many,
+    Model,
+    RemoteCode,
+    Revision,
+    Utterances,
+)
 from otoscope.cli.progress import showing_progress
 from otoscope.cli.speech import Format, Speaking, Split, checked, part_of, some_of
 from otoscope.corpora import load
+from otoscope.corpora.textgrid import with_alignments
 from otoscope.errors import StudyError
 from otoscope.loading import load_recogniser
+from otoscope.study.content.labels import LABELS, labels_of
 
-__all__ = ["app", "as_text"]
+__all__ = ["app", "as_text", "layers_as_text"]
 
-app = App(name="advise", help="Advice on recognisers, each piece checked on the spot against the word error rate.")
+app = App(name="advise", help="Advice on recognisers, each piece checked on the spot.")
 
 
 @app.command
@@ -96,6 +110,72 @@ def prune(
     print(as_text(found, best, keep_wer))
     if write is not None:
         print(f"saved in {written}" if written else "nothing was saved: no smaller model is good enough")
+
+
+@app.command
+def layer(
+    model: Model,
+    *,
+    corpus: Speaking = "default",
+    format: Format = None,
+    split: Split = None,
+    utterances: Utterances = 300,
+    alignments: Alignments = None,
+    labels: Annotated[tuple[str, ...], Many, Parameter(help=f"What features are to tell: {', '.join(LABELS)}.")] = (
+        "phones",
+        "words",
+        "speaker",
+    ),
+    layers: Layers = None,
+    chosen_by: Annotated[
+        tuple[str, ...], Many, Parameter(help=f"How layers are chosen: {', '.join(CHOOSING)}.")
+    ] = CHOOSING,
+    revision: Revision = None,
+    language: Language = "en",
+    trust_remote_code: RemoteCode = False,
+    json_: Json = False,
+) -> None:
+    """Which layer to take features from: chosen on half of the speakers, checked by a probe on the others."""
+    labels_of(labels)
+    speech = part_of(load(corpus, format=format), split)
+    if alignments is not None:
+        speech = with_alignments(speech, alignments)
+    speech = some_of(speech, utterances)
+    recogniser = load_recogniser(model, revision=revision, language=language, trust_remote_code=trust_remote_code)
+    with showing_progress() as progress:
+        found = advise_layer(
+            recogniser,
+            corpus=checked(speech, progress),
+            labels=labels,
+            layers=layers,
+            utterances=utterances,
+            chosen_by=chosen_by,
+            progress=progress,
+        )
+    print(json.dumps(found.to_dict(), indent=1, ensure_ascii=False) if json_ else layers_as_text(found))
+
+
+def layers_as_text(found: LayerAdvice) -> str:
+    """The advice for each label, and a line for each way of choosing."""
+    head = (
+        f"{'label':18} {'chosen by':13} {'chosen':>7} {'last':>7} {'best':>7} {'log-mel':>8}  {'over last':16} layers"
+    )
+    lines = [
+        f"layers of {found.recogniser}",
+        f"{found.utterances} utterances of {found.speakers} speakers of {found.corpus}",
+        "each half of the speakers chooses a layer, and a probe reads off it on the other half: mean of both",
+        "",
+        f"{'label':18} {'chosen by':13} {values}  {'over the last':16} layers",
+    ]
+    for choice in found.choices:
+        values = f"{choice.value:7.3f} {choice.last:7.3f} {choice.best:7.3f} {choice.input:8.3f}"
+        gain = f"{choice.gain[0]:+.3f}, {choice.gain[1]:+.3f}"
+        lines.append(
+            f"{choice.label:18} {choice.chosen_by:13} {values}  {gain:16} {', '.join(dict.fromkeys(choice.layers))}"
+        )
+    if found.notes:
+        lines += ["", f"notes: {found.notes[0]}" + (f" (and {len(found.notes) - 1} more)" if found.notes[1:] else "")]
+    return "\n".join(lines)
 
 
 def as_text(found: Pruning, best: Pruned | None, keep_wer: float) -> str:

@@ -11,7 +11,18 @@ import pandas as pd
 import xarray as xr
 from cyclopts import Parameter
 
-from otoscope.cli.options import AtLeastOne, Json, Language, Layers, Many, Model, RemoteCode, Revision, Utterances
+from otoscope.cli.options import (
+    Alignments,
+    AtLeastOne,
+    Json,
+    Language,
+    Layers,
+    Many,
+    Model,
+    RemoteCode,
+    Revision,
+    Utterances,
+)
 from otoscope.cli.progress import showing_progress
 from otoscope.cli.speech import Format, Speaking, Split, checked, part_of, some_of
 from otoscope.corpora import load
@@ -37,9 +48,7 @@ def content(
     format: Format = None,
     split: Split = None,
     utterances: Utterances = 300,
-    alignments: Annotated[
-        Path | None, Parameter(help="A folder of TextGrids, <utterance>.TextGrid, with words and phones.")
-    ] = None,
+    alignments: Alignments = None,
     labels: Annotated[
         tuple[str, ...], Many, Parameter(help=f"What is read off layers: {', '.join(LABELS)}.")
     ] = DEFAULT_LABELS,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
 __all__ = [
+    "Alignments",
     "Architecture",
     "AtLeastOne",
     "Decoder",
@@ -51,6 +53,9 @@ Samples = Annotated[
 ]
 Intervals = Annotated[
     bool, Parameter(negative=(), show_default=False, help="Add 95 % intervals, by leaving out blocks of speakers.")
+]
+Alignments = Annotated[
+    Path | None, Parameter(help="A folder of TextGrids, <utterance>.TextGrid, with words and phones.")
 ]
 Utterances = Annotated[int, AtLeastOne, Parameter(help="At most this many, spread over the split.")]
 RemoteCode = Annotated[
