@@ -87,6 +87,11 @@ def main() -> int:
     return write(records)
 
 
+def runs_of(id: str) -> int:
+    """In each of the studies."""
+    return len(PATTERNS[id][0](0).runs)
+
+
 def write(records: Path) -> int:
     """The table of all that was counted; 1 where a verdict is right too seldom."""
     lines = [
@@ -96,9 +101,9 @@ def write(records: Path) -> int:
         "*holds* in the first case and *does not hold* in the second. The others are nearly all *not enough data*: how",
         "often a verdict is the wrong one is given too.",
         "",
-        "| question | draws each | built in: *holds* | built in, wrong | not built in: *does not hold* | not built in, "
-        "wrong |",
-        "|---|---|---|---|---|---|",
+        "| question | runs in a study | draws each | built in: *holds* | built in, wrong | "
+        "not built in: *does not hold* | not built in, wrong |",
+        "|---|---|---|---|---|---|---|",
     ]
     missed = 0
     made: dict[str, list[str]] = {}
@@ -113,7 +118,7 @@ def write(records: Path) -> int:
             right = verdicts.get(RIGHT[built_in], 0) / draws
             cells += [f"{right:.1%}", f"{verdicts.get(RIGHT[not built_in], 0) / draws:.1%}"]
             missed += right < ENOUGH
-        lines.append(f"| {id} | {draws} | {' | '.join(cells)} |")
+        lines.append(f"| {id} | {runs_of(id)} | {draws} | {' | '.join(cells)} |")
         made.setdefault("\n".join(record["made by"][2:]), []).append(id)
     lines += ["", "## Made by", ""]
     for about, ids in made.items():

@@ -157,15 +157,13 @@ def layer(
 
 def layers_as_text(found: LayerAdvice) -> str:
     """The advice for each label, and a line for each way of choosing."""
-    head = (
-        f"{'label':18} {'chosen by':13} {'chosen':>7} {'last':>7} {'best':>7} {'log-mel':>8}  {'over last':16} layers"
-    )
+    columns = f"{'chosen':>7} {'last':>7} {'best':>7} {'log-mel':>8}"
     lines = [
         f"layers of {found.recogniser}",
         f"{found.utterances} utterances of {found.speakers} speakers of {found.corpus}",
         "each half of the speakers chooses a layer, and a probe reads off it on the other half: mean of both",
         "",
-        f"{'label':18} {'chosen by':13} {values}  {'over the last':16} layers",
+        f"{'label':18} {'chosen by':13} {columns}  {'over the last':16} layers",
     ]
     for choice in found.choices:
         values = f"{choice.value:7.3f} {choice.last:7.3f} {choice.best:7.3f} {choice.input:8.3f}"

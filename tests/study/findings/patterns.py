@@ -9,7 +9,7 @@ from tests.study.findings.constructed import Draw, Floats, study
 
 Builder = Callable[[int], Results]
 
-LAYERS, SEEDS = 7, 3
+LAYERS, SEEDS = 7, 5
 
 MORE_SEEDS = 8
 """An order of seven layers drawn at random goes with depth by ±0.3: that it does not takes several runs to say."""
