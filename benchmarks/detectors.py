@@ -50,7 +50,8 @@ def verdicts(build: Builder, ids: Sequence[str], seed: int) -> list[str]:
     """What is found in one constructed study; of several that a question is put to, in the first."""
     results = build(seed)
     found = [verdict(results, id) for id in ids]
-    gc.collect()  # once a study: the collector took a fifth of the time where it ran as it pleases
+    if seed % 10 == 9:
+        gc.collect()  # now and then: the collector took a fifth of the time where it ran as it pleases
     return found
 
 

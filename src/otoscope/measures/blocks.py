@@ -9,9 +9,8 @@ of the axes, since every scalar in them is a length or an inner product.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from functools import partial
 from typing import Self
 
 import numpy as np
@@ -74,10 +73,15 @@ class LayerBlock(Sums):
     between: torch.Tensor | None  # () Σ ‖s_u‖²
 
     @classmethod
-    def zero(cls, p: int, utterances: bool, device: torch.device) -> LayerBlock:
-        """Nothing added yet."""
-        z = _zeros(device)
-        return cls(z(p), z(()), z(p), z(()), z(p) if utterances else None, z(()) if utterances else None)
+    def zeros(cls, widths: Mapping[str, int], utterances: bool) -> dict[str, LayerBlock]:
+        """Nothing added yet, for layers of these widths."""
+        vectors = iter(_zeros([p for p in widths.values() for _ in range(3 if utterances else 2)]))
+        scalars = iter(torch.zeros(3 * len(widths), dtype=torch.float64).unbind())
+        made = {}
+        for name in widths:
+            by_utterance = (next(vectors), next(scalars)) if utterances else (None, None)
+            made[name] = cls(next(vectors), next(scalars), next(vectors), next(scalars), *by_utterance)
+        return made
 
     def turned(self, axes: torch.Tensor | None) -> LayerBlock:
         """The sums of x B for axes B; storage stays by unit, as it came."""
@@ -128,14 +132,20 @@ class PairBlock(Sums):
         All matrices lie in one piece of memory, which numpy asks of the system in large pages and leaves to it to fill
         with zeros: torch would write them one by one, and small pages are slow to come by.
         """
-        kinds = 2 if utterances and spread else 1
-        room = torch.from_numpy(np.zeros(kinds * sum(p * q for p, q in sizes.values())))
-        z, made, start = _zeros(room.device), {}, 0
+        twice = utterances and spread
+        matrices = iter(_zeros([p * q for p, q in sizes.values() for _ in range(2 if twice else 1)]))
+        each = [size for p, q in sizes.values() for size in ((q, p, p, q) if utterances else (q, p))]
+        vectors = iter(_zeros(each))
+        scalars = iter(torch.zeros(2 * len(sizes), dtype=torch.float64).unbind())
+        made = {}
         for pair, (p, q) in sizes.items():
-            matrices = room[start : start + kinds * p * q].view(kinds, p, q)
-            start += kinds * p * q
-            by_utterance = (matrices[1] if kinds == 2 else None, z(p), z(q), z(()))
-            made[pair] = cls(matrices[0], z(()), z(q), z(p), *(by_utterance if utterances else (None,) * 4))
+            cross = next(matrices).view(p, q)
+            norm_y, norm_x = next(vectors), next(vectors)
+            kept: tuple[torch.Tensor | None, ...] = (None,) * 4
+            if utterances:
+                spreads = next(matrices).view(p, q) if twice else None
+                kept = spreads, next(vectors), next(vectors), next(scalars)
+            made[pair] = cls(cross, next(scalars), norm_y, norm_x, *kept)
         return made
 
     @classmethod
@@ -202,5 +212,6 @@ class PairBlock(Sums):
         return E, P, R, g
 
 
-def _zeros(device: torch.device) -> Callable[..., torch.Tensor]:
-    return partial(torch.zeros, dtype=torch.float64, device=device)
+def _zeros(sizes: Sequence[int]) -> tuple[torch.Tensor, ...]:
+    """Vectors of these sizes, cut from one piece of memory: making them one by one takes longer than adding to them."""
+    return torch.split(torch.from_numpy(np.zeros(sum(sizes))), list(sizes))

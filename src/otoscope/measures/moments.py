@@ -130,7 +130,6 @@ class Moments:
         if not widths or any(int(p) < 1 for p in widths.values()):
             raise MeasureError(f"moments need at least one layer, each of at least one unit; got {dict(widths)}")
         kept = _all_pairs(widths, pairs, self_pairs)
-        cpu = torch.device("cpu")
         return cls(
             widths=dict(widths),
             pairs=kept,
@@ -140,7 +139,7 @@ class Moments:
             mergeable=mergeable,
             origins={},
             axes={},
-            layers={name: LayerBlock.zero(p, utterances, cpu) for name, p in widths.items()},
+            layers=LayerBlock.zeros(widths, utterances),
             blocks=PairBlock.zeros({(x, y): (widths[x], widths[y]) for x, y in kept}, utterances, mergeable),
         )
 
