@@ -134,12 +134,12 @@ class Results:
         dataset = to_dataset(list(comparisons), list(checkpoints), list(layers), measures, attrs)
         return cls(with_content(with_utterances(dataset, list(utterance_rows)), list(content_rows)))
 
-    @property
+    @cached_property
     def runs(self) -> tuple[str, ...]:
         """The runs (`"<recogniser>/seed<k>"`), in the order in which they were given."""
         return tuple(dict.fromkeys(str(run) for run in self.dataset["run_c"].values))
 
-    @property
+    @cached_property
     def measures(self) -> tuple[str, ...]:
         """The measures' names."""
         return tuple(str(name) for name in self.dataset["measure"].values)
@@ -285,7 +285,8 @@ class Results:
             )
         left = self.dataset["left_out"].isel(block=block).astype(np.float64)
         made = Results(self.dataset.assign(similarity=left).drop_vars("left_out"), self.probe)
-        vars(made).update(_pairs=self._pairs, _codes=self._codes)  # the same pairs: not to be sorted again
+        # The same runs, measures and pairs: not to be sorted again.
+        vars(made).update(runs=self.runs, measures=self.measures, _pairs=self._pairs, _codes=self._codes)
         return made
 
     def to_frame(self) -> pd.DataFrame:

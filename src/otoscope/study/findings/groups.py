@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from otoscope.study.findings.evidence import Entry, Runs, Values, gather_values, recogniser_of, seed_of
 from otoscope.study.findings.question import Question, Scope
-from otoscope.study.findings.reading import READERS
+from otoscope.study.findings.reading import READERS, VARYING
 from otoscope.study.results import Results
 
 __all__ = ["LACKING", "Group", "Reading", "groups_of"]
@@ -82,7 +82,8 @@ class Reading:
         """What runs show to one of `READERS`, by a measure. Raises StudyError for what the study did not compare."""
         key = runs, name, measure
         if key not in self.known:
-            self.known[key] = gather_values(self.results, self.parts, runs, READERS[name], measure)
+            parts = self.parts if name in VARYING else []
+            self.known[key] = gather_values(self.results, parts, runs, READERS[name], measure)
         return self.known[key]
 
     def entries(self, question: Question, groups: Sequence[Group], measure: str) -> list[Entry]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -33,11 +34,17 @@ def partial_rank_correlation(x: Floats, y: Floats, given: Sequence[Floats] = (),
     >>> round(partial_rank_correlation(x, y), 6)
     1.0
     """
-    if unexplained(x, ()) < LEAST_UNEXPLAINED or unexplained(y, given, trend) < LEAST_UNEXPLAINED:
+    both = np.stack([ranks(x), ranks(y)], axis=1)
+    variance = both.var(0)
+    if not variance.all():
         return float("nan")
-    if unexplained(x, given, trend) < LEAST_UNEXPLAINED:
+    left = _residuals(both, given, trend)
+    shares = (left**2).sum(0) / (len(x) * variance)
+    if shares[1] < LEAST_UNEXPLAINED:
+        return float("nan")
+    if shares[0] < LEAST_UNEXPLAINED:
         return 0.0
-    a, b = _residuals(ranks(x), given, trend), _residuals(ranks(y), given, trend)
+    a, b = left.T
     return float(a @ b / np.sqrt((a @ a) * (b @ b)))
 
 
@@ -48,7 +55,12 @@ def unexplained(x: Floats, given: Sequence[Floats], trend: int = 0) -> float:
 
 
 def _residuals(values: Floats, given: Sequence[Floats], trend: int) -> Floats:
-    course = np.vander(np.linspace(-1, 1, len(values)), trend + 1)
-    known = np.column_stack([course, *map(ranks, given)])
+    """Of values (n,), or of several in columns."""
+    known = np.column_stack([_course(len(values), trend), *map(ranks, given)])
     left: Floats = values - known @ np.linalg.lstsq(known, values, rcond=None)[0]
     return left
+
+
+@lru_cache(maxsize=64)
+def _course(count: int, trend: int) -> Floats:
+    return np.vander(np.linspace(-1, 1, count), trend + 1)

@@ -13,7 +13,7 @@ from otoscope.study.findings.error_rate_by_speech import agreement_of_blocks, bl
 from otoscope.study.findings.evidence import Reader, Runs, Seen
 from otoscope.study.results import Results
 
-__all__ = ["BASELINES", "FEWEST_LAYERS", "READERS", "TO_FINAL", "WITHIN", "few_layers"]
+__all__ = ["BASELINES", "FEWEST_LAYERS", "READERS", "TO_FINAL", "VARYING", "WITHIN", "few_layers"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -84,11 +84,14 @@ _SIMILARITIES: Mapping[str, Reader] = {
     "successive": lambda results, runs, measure: results.curve("to_previous", runs[0], measure)[:, 1:],
     "kept": lambda results, runs, measure: results.curve("to_final", runs[0], measure)[:, 0],
     "kept_shuffled": lambda results, runs, measure: np.diagonal(_shuffled(results, runs, measure)),
-    "block_agreement": agreement_of_blocks,
 }
+
+VARYING = frozenset(_SIMILARITIES)
+"""What is another value without a block of speech."""
 
 READERS: Mapping[str, Reader] = {
     **{name: _similarity(read) for name, read in _SIMILARITIES.items()},
+    "block_agreement": _similarity(agreement_of_blocks),
     "steps": _steps,
     "dev_loss": _training("dev_loss"),
     "learning_rate": _learning_rate,
