@@ -33,6 +33,7 @@ verify: $(INSTALLED)
 	$(BIN)/python -m benchmarks.layer_matching --study studies/recipe-an4
 	$(BIN)/python -m benchmarks.content
 	$(BIN)/python -m benchmarks.content --models --study studies/recipe-an4
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.pruning --study studies/recipe-an4 --runs transformer/seed0 conformer/seed0
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.detectors
 
 # Speed and memory beside other libraries (in an environment of their own), coverage of the intervals, real layers,

@@ -162,7 +162,7 @@ def all_change(seed: int) -> Results:
 # F6: random walks of layers, and a loss that falls.
 
 STEPS = (0, 2, 4, 8, 16, 32, 64, 96, 128, 192, 256, 320, 384, 448, 512, 640, 768)
-MANY_SEEDS, FEW_LAYERS = 8, 2
+MANY_SEEDS, FEW_LAYERS = 12, 2
 
 
 def _walk(seed: int, of_fall: float, of_rate: float) -> Results:
