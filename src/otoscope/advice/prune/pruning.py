@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -106,7 +107,7 @@ def advise_prune(
     def without(blocks: Blocks) -> TorchRecogniser:
         return recogniser.without([names[i] for i in blocks])
 
-    hearing = Hearing(speech, source_of(recogniser), None if folder is None else Path(folder) / "pruning.json")
+    hearing = Hearing(speech, _weights_of(recogniser), None if folder is None else Path(folder) / "pruning.json")
     chosen = _choices(recogniser, names, free, most, random, unlike)
     distinct = list(dict.fromkeys([(), *(blocks for _, blocks in chosen)]))
     errors: dict[Blocks, Errors] = {}
@@ -238,6 +239,15 @@ def _predicted(blocks: Blocks, errors: Mapping[Blocks, Errors], unlike: Floats) 
     fit = IsotonicRegression(out_of_bounds="clip")
     fit.fit([cost_of(other, unlike) for other in others], [errors[other].wer for other in others])
     return float(fit.predict([cost_of(blocks, unlike)])[0])
+
+
+def _weights_of(recogniser: TorchRecogniser) -> str:
+    """A hash of all weights: other weights under the same path hear otherwise."""
+    found = hashlib.sha256()
+    for name, weight in recogniser.module.state_dict().items():
+        found.update(name.encode())
+        found.update(weight.detach().cpu().reshape(-1).view(torch.uint8).numpy())
+    return found.hexdigest()
 
 
 def _sizes(
