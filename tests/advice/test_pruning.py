@@ -15,6 +15,7 @@ from otoscope.advice.prune.errors import Rate
 from otoscope.asr import CharacterTokens
 from otoscope.asr.models import TransformerConfig
 from otoscope.cli import advise
+from otoscope.report.pruning import pruning_spec
 from tests.adapters.test_huggingface_writing import recogniser_of
 
 IDLE = 2
@@ -118,6 +119,15 @@ def test_the_best_are_those_that_cost_no_more_than_may_be_lost(found):
     assert dataclasses.replace(found, rows=rows[:3]).pareto() == (rows[1], rows[2])
 
 
+def test_the_figure_has_a_point_for_every_choice(found):
+    rows = pruning_spec(found)["data"]["values"]
+    for row in found.rows:
+        way = "by chance" if row.way.startswith("random") else row.way
+        mine = [r["wer"] for r in rows if (r["way"], r["count"]) == (way, row.count)]
+        assert any(value == pytest.approx(100 * row.wer.value) for value in mine)
+    assert {r["wer"] for r in rows if r["count"] == 0} == {100 * found.whole.value}
+
+
 def test_values_are_plain(found):
     told = json.loads(json.dumps(found.to_dict(), allow_nan=False))
     assert told["rows"][0]["beyond_chance"]["value"] is None  # a random choice itself
@@ -166,6 +176,8 @@ def test_on_the_command_line_the_smaller_model_is_saved(learned, an4_subset, cor
     assert len(smaller.blocks()) == 2
     table = (tmp_path / "out" / "pruning.csv").read_text(encoding="utf-8")
     assert table.count("\n") == 1 + len(told["rows"])
+    assert "word error rate, %" in (tmp_path / "out" / "pruning.svg").read_text(encoding="utf-8")
+    assert (tmp_path / "out" / "pruning.png").stat().st_size > 10_000
     heard = json.loads((tmp_path / "out" / "pruning.json").read_text(encoding="utf-8"))["heard"]
     assert set(heard) == {"", *(" ".join(row["blocks"]) for row in told["rows"])}
     text = run(*common, "--keep-wer", "0", "--measures", "cosine").out

@@ -32,6 +32,7 @@ from otoscope.corpora import load
 from otoscope.corpora.textgrid import with_alignments
 from otoscope.errors import StudyError
 from otoscope.loading import load_recogniser
+from otoscope.report.pruning import write_pruning
 from otoscope.study.content.labels import LABELS, labels_of
 
 __all__ = ["app", "as_text", "layers_as_text"]
@@ -63,7 +64,8 @@ def prune(
         int, Parameter(validator=Number(gte=0), help="Random choices for each number of blocks, to compare with.")
     ] = 5,
     out: Annotated[
-        Path | None, Parameter(help="A folder for what was tried (pruning.csv); what was stopped goes on there.")
+        Path | None,
+        Parameter(help="A folder for tables and figure (pruning.*); what was stopped goes on there."),
     ] = None,
     write: Annotated[Path | None, Parameter(help="Save the smaller model in this folder, if there is one.")] = None,
     revision: Revision = None,
@@ -98,6 +100,7 @@ def prune(
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
         found.to_frame().to_csv(out / "pruning.csv", index=False)
+        write_pruning(found, out)
     written = None
     if write is not None and best is not None:
         assert isinstance(recogniser, Prunes)
