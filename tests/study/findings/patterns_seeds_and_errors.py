@@ -127,7 +127,7 @@ def _trained(seed: int, *, together: bool) -> Results:
 
 # F9, over runs
 
-RUNS_EACH = 15
+RUNS_EACH = 20
 
 
 def redundant_runs_err(seed: int) -> Results:
