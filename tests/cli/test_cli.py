@@ -22,6 +22,7 @@ COMMANDS = (
     "transcribe",
     "content",
     "series",
+    "advise",
     "runs",
     "validate",
     "report",
