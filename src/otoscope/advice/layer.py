@@ -17,6 +17,7 @@ from otoscope.corpora import Corpus
 from otoscope.errors import StudyError
 from otoscope.study.content import content
 from otoscope.study.looking import Model, loaded, source_of, spread
+from otoscope.study.plain import plain
 
 __all__ = ["CHOOSING", "LayerAdvice", "LayerChoice", "advise_layer"]
 
@@ -73,7 +74,7 @@ class LayerAdvice:
         """Plain values, null for what is not known."""
         fields = {name: getattr(self, name) for name in ("recogniser", "corpus", "utterances", "speakers")}
         rows = json.loads(self.table.to_json(orient="records"))
-        choices = [_known(asdict(choice)) for choice in self.choices]
+        choices = [plain(asdict(choice)) for choice in self.choices]
         return {**fields, "choices": choices, "table": rows, "notes": list(self.notes)}
 
 
@@ -189,11 +190,3 @@ def _table(found: xr.Dataset, half: int) -> pd.DataFrame:
     rows = found[["value", "low", "high"]].to_dataframe().reset_index()
     rows.insert(0, "half", half)
     return rows[["half", "layer", "label", "method", "value", "low", "high"]]
-
-
-def _known(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _known(part) for name, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [_known(part) for part in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -102,7 +102,7 @@ def advise_prune(
     seen, not_seen = _speech(recogniser, chosen_on or corpus, utterances)
     step = _Progress(progress)
     states = States(recogniser)
-    unlike = {name: _unlike(states, name, chosen_on or corpus, seen, step) for name in measures}
+    unlike = _unlike(states, measures, chosen_on or corpus, seen, step)
 
     def without(blocks: Blocks) -> TorchRecogniser:
         return recogniser.without([names[i] for i in blocks])
@@ -161,21 +161,27 @@ def _speech(recogniser: TorchRecogniser, corpus: Corpus, utterances: int) -> tup
     return kept, left_out
 
 
-def _unlike(states: States, name: str, corpus: Corpus, speech: Sequence[Utterance], step: _Progress) -> Floats:
-    """(states, states): how unlike two states are."""
-    step(f"comparing states by {name}", 0, 1)
-    if name == COSINE:
-        found = 1 - cosines(states, speech)
-    else:
-        own = registry.get(name)
-        if not own.symmetric:
-            raise StudyError(f"{name} depends on which layer comes first, and pruning takes a symmetric measure")
-        similarity = measure_layers(states, corpus=corpus.keep(list(speech)), measures=[name], utterances=len(speech))[
-            name
-        ].values
-        found = similarity if own.distance else 1 - similarity
-    step(f"comparing states by {name}", 1, 1)
-    return np.asarray(found, dtype=np.float64)
+def _unlike(
+    states: States, measures: Sequence[str], corpus: Corpus, speech: Sequence[Utterance], step: _Progress
+) -> dict[str, Floats]:
+    """By measure (states, states): how unlike two states are. All registered measures come from one pass."""
+    step("comparing states", 0, 1)
+    own = [registry.get(name) for name in measures if name != COSINE]
+    for measure in own:
+        if not measure.symmetric:
+            raise StudyError(
+                f"{measure.name} depends on which layer comes first, and pruning takes a symmetric measure"
+            )
+    found: dict[str, Floats] = {}
+    if own:
+        names = [measure.name for measure in own]
+        similarity = measure_layers(states, corpus=corpus.keep(list(speech)), measures=names, utterances=len(speech))
+        values = {measure: np.asarray(similarity[measure.name].values, dtype=np.float64) for measure in own}
+        found = {measure.name: value if measure.distance else 1 - value for measure, value in values.items()}
+    if COSINE in measures:
+        found[COSINE] = 1 - cosines(states, speech)
+    step("comparing states", 1, 1)
+    return {name: found[name] for name in measures}
 
 
 Chosen = list[tuple[str, Blocks]]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import pandas as pd
 
 from otoscope.advice.prune.errors import Rate
+from otoscope.study.plain import plain
 
 __all__ = ["Pruned", "Pruning"]
 
@@ -20,8 +19,8 @@ class Pruned:
 
     `way` says how `blocks` (by name) were chosen, `cost` is what the way goes by, where it goes by similarity. `wer` is
     the word error rate with its interval, `rise` how much higher it is than that of the whole recogniser on the same
-    speech; fractions, 0.01 is a point. `predicted` is what the word error rate was expected to be before it was
-    measured, NaN where too little had been measured. `beyond_chance` is the word error rate less the mean of the random
+    speech; fractions, 0.01 is a point. `predicted` is the word error rate that the cost makes expect, from all
+    other choices, NaN where there are too few. `beyond_chance` is the word error rate less the mean of the random
     choices of as many blocks: below 0 where the way is better. `parameters` counts the weights that are left, and
     `encoder_time` is the share of the whole encoder's computing time, NaN where it was not taken.
     """
@@ -85,7 +84,7 @@ class Pruning:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, null for what is not known."""
-        known: dict[str, Any] = _plain(asdict(self))
+        known: dict[str, Any] = plain(asdict(self))
         return known
 
 
@@ -105,11 +104,3 @@ def _flat(row: Pruned) -> dict[str, Any]:
         "parameters": row.parameters,
         "encoder_time": row.encoder_time,
     }
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _plain(part) for name, part in value.items()}
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return [_plain(part) for part in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -19,6 +19,7 @@ from otoscope.files import file_hash, write_text
 from otoscope.study.findings.finding import Effect, Finding
 from otoscope.study.findings.schema import SCHEMA_VERSION, About, FindingsFile, schema
 from otoscope.study.findings.view import Findings
+from otoscope.study.plain import plain
 from otoscope.study.results import Results
 
 __all__ = ["about_study", "load", "save", "schema_text"]
@@ -66,7 +67,7 @@ def save(findings: Sequence[Finding], path: Path | str, about: About) -> Path:
         return number, finding.of, order.get(finding.measure, len(order)), finding.measure
 
     content = FindingsFile(SCHEMA_VERSION, about, sorted(findings, key=place))
-    return write_text(Path(path), json.dumps(_null(asdict(content)), indent=1, ensure_ascii=False) + "\n")
+    return write_text(Path(path), json.dumps(plain(asdict(content)), indent=1, ensure_ascii=False) + "\n")
 
 
 def load(path: Path | str) -> Findings:
@@ -103,15 +104,6 @@ def read(path: Path) -> dict[str, Any]:
 def schema_text() -> str:
     """The schema as `docs/findings.schema.json` has it."""
     return json.dumps(schema(), indent=1, ensure_ascii=False) + "\n"
-
-
-def _null(content: Any) -> Any:
-    """The content with null for what is not a number."""
-    if isinstance(content, dict):
-        return {name: _null(value) for name, value in content.items()}
-    if isinstance(content, list):
-        return [_null(value) for value in content]
-    return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
 def _finding(row: dict[str, Any]) -> Finding:
